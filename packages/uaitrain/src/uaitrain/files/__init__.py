@@ -1,0 +1,1 @@
+"""From a code folder to image layers: select, plan, stream, remember."""

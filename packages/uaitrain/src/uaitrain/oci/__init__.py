@@ -1,0 +1,1 @@
+"""Images as values: digests, references, descriptors, layers, images. No network, no disk."""

@@ -1,0 +1,116 @@
+"""What a training job is: the value that every face of the tool ends in.
+
+The faces (``uaitrain.toml`` and flags in :mod:`uaitrain.settings`, the manual's parameters in
+:mod:`uaitrain.compat`) judge their input and build a :class:`TrainSpec`; everything after them
+trusts it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from uaitrain.oci.reference import Reference
+from uaitrain.secret import Secret
+
+CPU = "cpu"
+GPU = "gpu"
+
+WORK_DIR = "/data"
+DATA_DIR = "/data/data"
+OUTPUT_DIR = "/data/output"
+LOG_DIR = "/data/output/log"
+"""The container's contract: where code, data, results and logs lie inside."""
+
+UHUB_PUBLIC = "uhub.ucloud.cn"
+UHUB_INTERNAL = "uhub.service.ucloud.cn"
+
+
+@dataclass(frozen=True)
+class Framework:
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.version}"
+
+
+@dataclass(frozen=True)
+class BaseChoice:
+    """Which base image, for one accelerator.
+
+    ``wanted`` is a catalogue entry's name, an image reference, or empty: then the first entry of
+    the catalogue that fits framework, accelerator, ``os`` and ``python`` (each may be empty).
+    """
+
+    wanted: str = ""
+    os: str = ""
+    python: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the images go: ``<image>-cpu:<tag>`` here, ``<host>/<registry>/<image>:<tag>`` there."""
+
+    host: str
+    registry: str
+    image: str
+    tag: str
+
+    @property
+    def cpu(self) -> Reference:
+        return Reference("", f"{self.image}-cpu", self.tag)
+
+    @property
+    def gpu(self) -> Reference:
+        return Reference(self.host, f"{self.registry}/{self.image}", self.tag)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who the user is on the registry and on the platform; any part may be missing."""
+
+    username: str = ""
+    password: Secret | None = None
+    public_key: str = ""
+    private_key: Secret | None = None
+    project_id: str = ""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run needs. ``shm_bytes`` is the size of ``/dev/shm``."""
+
+    gpus: int = 1
+    shm_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """A training job, judged.
+
+    ``code``, ``data`` and ``output`` are absolute paths on this machine. ``main_file`` is
+    relative to ``code``, with ``/``. ``solver`` and ``snapshot`` are paths as the container
+    sees them (relative ones against ``/data``). ``arguments`` are appended as they are.
+    """
+
+    framework: Framework
+    code: Path
+    main_file: str
+    data: Path
+    output: Path
+    target: Target
+    solver: str = ""
+    snapshot: str = ""
+    arguments: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    bases: dict[str, BaseChoice] = field(
+        default_factory=lambda: {CPU: BaseChoice(), GPU: BaseChoice()}
+    )
+    internal_uhub: bool = False
+    account: Account = Account()
+    resources: Resources = Resources()
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.code.is_absolute() and self.data.is_absolute() and self.output.is_absolute()
