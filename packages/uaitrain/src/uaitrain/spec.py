@@ -50,7 +50,7 @@ class BaseChoice:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the images go: ``<image>-cpu:<tag>`` here, ``<host>/<registry>/<image>:<tag>`` there."""
+    """The images' names: ``<image>-cpu:<tag>`` here, ``<host>/<registry>/<image>:<tag>`` there."""
 
     host: str
     registry: str
@@ -111,6 +111,3 @@ class TrainSpec:
     account: Account = Account()
     resources: Resources = Resources()
     labels: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        assert self.code.is_absolute() and self.data.is_absolute() and self.output.is_absolute()
