@@ -1,0 +1,43 @@
+"""Write a file so that nobody ever sees half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from uaitrain.errors import StorageError, UaitrainError
+
+
+def storage_error(error: OSError, path: Path, doing: str = "write") -> UaitrainError:
+    """The message for a failed disk operation on ``path``."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return StorageError(
+        f"cannot {doing} {path}: {reason}",
+        next_step="free some space there or choose another place"
+        if error.errno in (28, 122)
+        else "check the path and its permissions",
+    )
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``data`` in one step, durable when this returns.
+
+    The folder must exist. Raises StorageError; then the old file is as it was.
+    """
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise storage_error(error, path) from None
+    finally:
+        with contextlib.suppress(OSError):
+            if temporary:
+                Path(temporary).unlink()
