@@ -1,0 +1,55 @@
+"""What every test gets: a clean environment; what it may ask for: real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.registry import PASSWORD, USERNAME, RunningRegistry, running_registry
+
+_LEAKING = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("DOCKER_CONFIG", "DOCKER_HOST", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"),
+    *("UAITRAIN_REGISTRY_USERNAME", "UAITRAIN_REGISTRY_PASSWORD", "SOURCE_DATE_EPOCH"),
+    *("UAITRAIN_CONFIG", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in _LEAKING:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("UAITRAIN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[RunningRegistry]:
+    """Open to everybody, plain HTTP on loopback."""
+    with running_registry(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def registry_htpasswd(tmp_path: Path) -> Iterator[RunningRegistry]:
+    """Asks for a user name and password (basic), plain HTTP on loopback."""
+    with running_registry(tmp_path, htpasswd=(USERNAME, PASSWORD)) as running:
+        yield running
+
+
+@pytest.fixture
+def registry_tls(tmp_path: Path) -> Iterator[RunningRegistry]:
+    """HTTPS with the certificate of a private CA."""
+    with running_registry(tmp_path, tls=True) as running:
+        yield running
+
+
+@pytest.fixture
+def registry_token(tmp_path: Path) -> Iterator[RunningRegistry]:
+    """Wants a bearer token of its token server."""
+    with running_registry(tmp_path, token=True) as running:
+        yield running
