@@ -1,0 +1,1 @@
+"""What is special about each training framework, away from images and machines."""
