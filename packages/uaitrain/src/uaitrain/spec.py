@@ -50,7 +50,10 @@ class BaseChoice:
 
 @dataclass(frozen=True)
 class Target:
-    """The images' names: ``<image>-cpu:<tag>`` here, ``<host>/<registry>/<image>:<tag>`` there."""
+    """The images' names: ``<image>-cpu:<tag>`` here, ``<host>/<registry>/<image>:<tag>`` there.
+
+    ``host`` and ``registry`` are empty for a job that stays on this machine.
+    """
 
     host: str
     registry: str
@@ -63,7 +66,8 @@ class Target:
 
     @property
     def gpu(self) -> Reference:
-        return Reference(self.host, f"{self.registry}/{self.image}", self.tag)
+        path = "/".join(part for part in (self.registry, self.image) if part)
+        return Reference(self.host, path, self.tag)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+"""``python -m uaitrain``."""
+
+from uaitrain.cli.main import run
+
+run()

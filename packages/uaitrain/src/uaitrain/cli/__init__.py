@@ -1,0 +1,1 @@
+"""The command line: the only part that prints. One file a verb; the table is in ``main``."""

@@ -1,0 +1,179 @@
+"""The entry of ``uaitrain``: the table of verbs, exit codes, interrupts.
+
+Only the verb that was asked for is imported, so that each starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn, Protocol, cast
+
+from uaitrain import __version__
+from uaitrain.cli.console import Console
+from uaitrain.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    UaitrainError,
+    UsageError,
+)
+
+VERBS = {
+    "init": "write uaitrain.toml for the folder at hand",
+    "check": "preflight alone: find what would make the job fail",
+    "pack": "build both images, push the GPU image, write the commands",
+    "test": "run the local test here, with live progress",
+    "base": "base images: list, build, push, remove",
+    "data": "split and merge large data files",
+    "doctor": "what this machine can do, what is missing, how to get it",
+}
+
+_HELP = """\
+uaitrain {version}: turn a folder of training code into container images that train.
+
+usage: uaitrain VERB [options]        uaitrain VERB --help explains a verb
+
+{verbs}
+
+A first job:
+  uaitrain base build caffe-1.0.0 --accelerator cpu     once: the base image with Caffe
+  uaitrain init                                         writes uaitrain.toml; edit it
+  uaitrain pack --push                                  two images and uaitrain_cmd.txt
+  uaitrain test                                         trains here, in the CPU image
+
+Exit codes: 0 done, 2 usage, 3 preflight, 4 code folder, 5 base image, 6 registry, 7 engine,
+8 disk, 9 busy, 70 a bug of ours, 130 and 143 interrupted; `test` ends as the run ends.
+"""
+
+
+class Verb(Protocol):
+    """What each module ``uaitrain.cli.<verb>`` has."""
+
+    def add_parser(
+        self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
+    ) -> None: ...
+
+    def run(self, arguments: argparse.Namespace, console: Console) -> int: ...
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours: one message, exit code 2, no guessing of short names."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type] # passed on as they came
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, next_step=f"{self.prog} --help")
+
+
+class Terminated(BaseException):
+    """SIGTERM, raised in the main thread so that everything is cleaned up on the way out."""
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the return value is the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        verbs = "\n".join(f"  {name:<8} {text}" for name, text in VERBS.items())
+        print(_HELP.format(version=__version__, verbs=verbs), end="")
+        return EXIT_OK
+    if words[0] in ("-V", "--version"):
+        print(f"uaitrain {__version__}")
+        return EXIT_OK
+    return guarded(lambda: _run_verb(words), Console(as_json="--json" in words))
+
+
+def guarded(body: Callable[[], int], console: Console) -> int:
+    """Call ``body``; turn what it raises into a message and an exit code."""
+    previous = signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        return body()
+    except UaitrainError as error:
+        console.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.note("interrupted; nothing was left half-done")
+        return EXIT_INTERRUPTED
+    except Terminated:
+        console.note("terminated; nothing was left half-done")
+        return EXIT_TERMINATED
+    except BrokenPipeError:
+        # Whoever read our output went away; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:  # noqa: BLE001 - the last border: a bug is told as one
+        return _tell_bug(error, console)
+    finally:
+        console.close()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _run_verb(words: list[str]) -> int:
+    name = words[0]
+    if name not in VERBS:
+        import difflib
+
+        close = difflib.get_close_matches(name, VERBS, 1)
+        raise UsageError(
+            f"unknown verb {name!r}",
+            allowed=", ".join(VERBS),
+            next_step=f"uaitrain {close[0]}" if close else "uaitrain --help",
+        )
+    verb = cast(Verb, importlib.import_module(f"uaitrain.cli.{name}"))
+    parser = Parser(prog="uaitrain")
+    subparsers = parser.add_subparsers(dest="verb", parser_class=Parser)
+    verb.add_parser(subparsers)
+    _add_common(subparsers.choices[name])
+    arguments = parser.parse_args(words, argparse.Namespace(json=False, quiet=False))
+    console = Console(quiet=arguments.quiet, as_json=arguments.json)
+    try:
+        return verb.run(arguments, console)
+    finally:
+        console.close()
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """``--json`` and ``--quiet`` for a verb and for each of its sub-verbs."""
+    nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    for action in nested:
+        for child in action.choices.values():
+            _add_common(child)
+    if not nested:
+        group = parser.add_argument_group("output")
+        for flag, text in (("--json", "print one JSON value"), ("--quiet", "no remarks")):
+            group.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
+
+
+def _tell_bug(error: Exception, console: Console) -> int:
+    import traceback
+
+    from uaitrain import atomic, paths
+
+    console.warn(f"this is a bug of uaitrain: {type(error).__name__}: {error}")
+    report = paths.cache_dir() / "bug.txt"
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(report, "".join(traceback.format_exception(error)).encode(), 0o600)
+    except (OSError, UaitrainError):
+        traceback.print_exception(error)
+    else:
+        console.note(f"  where it happened is in {report}")
+    return EXIT_BUG
+
+
+def run() -> NoReturn:
+    """The console script's entry."""
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""The everyday face: ``uaitrain.toml`` and flags, judged into a :class:`TrainSpec`.
+
+Every setting stands once in ``SETTINGS``; the flags, the keys of the file and their help are
+made from it. A flag wins over the file. Paths in the file are relative to the file's folder,
+paths in flags to the current one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uaitrain.errors import UsageError
+from uaitrain.oci.reference import Reference, check_host
+from uaitrain.spec import (
+    CPU,
+    GPU,
+    UHUB_INTERNAL,
+    UHUB_PUBLIC,
+    BaseChoice,
+    Framework,
+    Resources,
+    Target,
+    TrainSpec,
+)
+
+FILE_NAME = "uaitrain.toml"
+DEFAULT_TAG = "uaitrain"
+
+TEXT, PATH, NUMBER, SWITCH, LIST = "text", "a path", "a whole number", "true or false", "a list"
+_TYPES: Mapping[str, type] = {TEXT: str, PATH: str, NUMBER: int, SWITCH: bool, LIST: list}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its key in the file (dots for tables), its flag, and what it means."""
+
+    key: str
+    flag: str
+    help: str
+    default: Any = None
+    kind: str = TEXT
+    metavar: str = ""
+
+    @property
+    def destination(self) -> str:
+        return self.key.replace(".", "_")
+
+
+SETTINGS = (
+    Setting(
+        "framework", "--framework", "framework and version", "caffe-1.0.0", TEXT, "NAME-VERSION"
+    ),
+    Setting("code", "--code", "folder with the training code; becomes /data", "code", PATH, "DIR"),
+    Setting("main", "--main", "main file, relative to the code folder", "train.py", TEXT, "FILE"),
+    Setting("solver", "--solver", "solver prototxt as the container sees it", "", TEXT, "PATH"),
+    Setting("snapshot", "--snapshot", "solverstate to go on from, or auto", "", TEXT, "PATH"),
+    Setting("arguments", "--argument", "one more argument for the main file", (), LIST, "TEXT"),
+    Setting("data", "--data", "folder that is /data/data in local runs", "data", PATH, "DIR"),
+    Setting(
+        "output", "--output", "folder that is /data/output in local runs", "output", PATH, "DIR"
+    ),
+    Setting("image", "--image", "where the image goes: host/registry/name:tag", None, TEXT, "REF"),
+    Setting("ignore", "--ignore", "one more pattern to leave out (gitignore)", (), LIST, "PATTERN"),
+    Setting("internal_uhub", "--internal-uhub", "use UCloud's internal host", False, SWITCH),
+    Setting(
+        "base.cpu", "--base-cpu", "base of the CPU image: entry or reference", "", TEXT, "BASE"
+    ),
+    Setting(
+        "base.gpu", "--base-gpu", "base of the GPU image: entry or reference", "", TEXT, "BASE"
+    ),
+    Setting("base.os", "--os", "choose the base by operating system", "", TEXT, "OS"),
+    Setting("base.python", "--python", "choose the base by Python", "", TEXT, "PYTHON"),
+    Setting("resources.gpus", "--gpus", "GPUs of a GPU run", 1, NUMBER, "N"),
+    Setting("resources.shm", "--shm", "size of /dev/shm, such as 512m or 2g", "1g", TEXT, "SIZE"),
+)
+
+
+def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the flags of ``SETTINGS`` and ``--file``."""
+    group = parser.add_argument_group("the job (each also a key of uaitrain.toml)")
+    group.add_argument(
+        "--file",
+        type=Path,
+        default=None,
+        metavar="TOML",
+        help=f"settings file (default: {FILE_NAME})",
+    )
+    for setting in SETTINGS:
+        extra: dict[str, Any] = {"metavar": setting.metavar}
+        if setting.kind == LIST:
+            extra["action"] = "append"
+        elif setting.kind == SWITCH:
+            extra = {"action": "store_true"}
+        elif setting.kind == NUMBER:
+            extra["type"] = int
+        default = f" (default: {setting.default})" if setting.default else ""
+        group.add_argument(
+            setting.flag,
+            dest=f"spec_{setting.destination}",
+            default=None,
+            help=setting.help + default,
+            **extra,
+        )
+
+
+def spec_from(arguments: argparse.Namespace) -> TrainSpec:
+    """The job that the flags and the settings file describe. Raises UsageError."""
+    file = arguments.file if arguments.file is not None else Path(FILE_NAME)
+    if arguments.file is not None or file.exists():
+        values, folder = _read_file(file), file.absolute().parent
+    else:
+        values, folder = {}, Path.cwd()
+    resolved: dict[str, Any] = {}
+    for setting in SETTINGS:
+        flag = getattr(arguments, f"spec_{setting.destination}")
+        value = flag if flag is not None else values.get(setting.key, setting.default)
+        if setting.kind == PATH:
+            origin = Path.cwd() if flag is not None else folder
+            value = absolute(origin, value)
+        resolved[setting.key] = value
+    return _judge(resolved)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"no settings file {str(path)!r}", next_step="uaitrain init writes one"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {str(path)!r}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not TOML: {error}", next_step="see https://toml.io") from None
+    values = _flatten(document)
+    known = {setting.key: setting for setting in SETTINGS}
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(
+                f"{path}: unknown key {key!r}" + _secret_hint(key),
+                allowed=nearest(key, list(known)),
+            )
+        _check_kind(path, known[key], value)
+    return values
+
+
+def _flatten(document: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{inner}": item for inner, item in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def _secret_hint(key: str) -> str:
+    if re.search(r"password|secret|private|token", key):
+        return " (secrets do not belong in a file that goes with the code)"
+    return ""
+
+
+def _check_kind(path: Path, setting: Setting, value: object) -> None:
+    texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+    if type(value) is not _TYPES[setting.kind] or not texts:
+        raise UsageError(
+            f"{path}: {setting.key} = {value!r}",
+            allowed=setting.kind + (" of texts" if setting.kind == LIST else ""),
+        )
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The allowed words as text, with the likeliest one first."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, 1)
+    return (f"did you mean {close[0]!r}? " if close else "") + "known: " + ", ".join(known)
+
+
+def absolute(origin: Path, text: str) -> Path:
+    """``text`` as an absolute path without ``.`` and ``..`` parts, links left as they are."""
+    import os
+
+    return Path(os.path.abspath(origin / Path(text).expanduser()))  # noqa: PTH100 - no links resolved
+
+
+def parse_framework(text: str, what: str = "framework") -> Framework:
+    """Raises UsageError unless ``text`` is ``name-version``."""
+    name, dash, version = text.rpartition("-")
+    if not dash or not name or not version:
+        raise UsageError(f"not a {what}: {text!r}", allowed="name-version, such as caffe-1.0.0")
+    return Framework(name, version)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``512m``, ``2g`` and so on (powers of 1024). Raises UsageError."""
+    match = re.fullmatch(r"([0-9]+)([kmgt]?)i?b?", text.strip().lower())
+    if not match or int(match[1]) == 0:
+        raise UsageError(f"not a size: {text!r}", allowed="a number and k, m, g or t, such as 512m")
+    return int(match[1]) << (10 * " kmgt".index(match[2] or " "))
+
+
+def check_main_file(text: str, flag: str) -> str:
+    """The main file relative to the code folder, normalised. Raises UsageError."""
+    parts = [part for part in text.removeprefix("/data/").split("/") if part not in ("", ".")]
+    if not parts or ".." in parts or (text.startswith("/") and not text.startswith("/data/")):
+        raise UsageError(
+            f"{flag}: not a file in the code folder: {text!r}",
+            allowed="a path relative to the code folder, such as train.py",
+        )
+    return "/".join(parts)
+
+
+def parse_target(text: str) -> Target:
+    """``host/registry/name:tag``, or ``name:tag`` for a job that stays here. Raises UsageError."""
+    reference = Reference.parse(text, default_registry="")
+    if reference.digest:
+        raise UsageError(f"--image: {text!r} holds a digest", allowed="host/registry/name:tag")
+    registry, _, image = reference.repository.rpartition("/")
+    tag = reference.tag if text.rpartition("/")[2].find(":") >= 0 else DEFAULT_TAG
+    if registry and not reference.registry:
+        raise UsageError(
+            f"--image: {text!r} names no registry host",
+            allowed="host/registry/name:tag, or name:tag for a job that stays on this machine",
+            next_step=f"for example {UHUB_PUBLIC}/{text}",
+        )
+    return Target(reference.registry, registry, image, tag)
+
+
+def _judge(values: Mapping[str, Any]) -> TrainSpec:
+    if values["image"] is None:
+        raise UsageError(
+            "--image is missing: the images have no name",
+            allowed="host/registry/name:tag, or name:tag for a job that stays on this machine",
+            next_step=f"give --image, or write image = … into {FILE_NAME} (uaitrain init)",
+        )
+    if values["resources.gpus"] < 1:
+        raise UsageError(f"--gpus {values['resources.gpus']}", allowed="1 or more")
+    target = parse_target(values["image"])
+    if values["internal_uhub"] and target.host == UHUB_PUBLIC:
+        target = Target(check_host(UHUB_INTERNAL), target.registry, target.image, target.tag)
+    return TrainSpec(
+        framework=parse_framework(values["framework"]),
+        code=values["code"],
+        main_file=check_main_file(values["main"], "--main"),
+        data=values["data"],
+        output=values["output"],
+        target=target,
+        solver=values["solver"],
+        snapshot=values["snapshot"],
+        arguments=tuple(values["arguments"]),
+        ignore=tuple(values["ignore"]),
+        bases={
+            accelerator: BaseChoice(
+                values[f"base.{accelerator}"], values["base.os"], values["base.python"]
+            )
+            for accelerator in (CPU, GPU)
+        },
+        internal_uhub=values["internal_uhub"],
+        resources=Resources(values["resources.gpus"], parse_size(values["resources.shm"])),
+    )
