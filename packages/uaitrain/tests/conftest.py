@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.engines import docker_engine, podman_engine  # noqa: F401 fixtures
 from support.registry import PASSWORD, USERNAME, RunningRegistry, running_registry
+from support.tiny_image import tiny  # noqa: F401 a fixture
 
 _LEAKING = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
