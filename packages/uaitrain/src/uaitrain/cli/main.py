@@ -134,7 +134,9 @@ def _run_verb(words: list[str]) -> int:
         )
     verb = cast(Verb, importlib.import_module(f"uaitrain.cli.{name}"))
     parser = Parser(prog="uaitrain")
-    subparsers = parser.add_subparsers(dest="verb", parser_class=Parser)
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser] = parser.add_subparsers(
+        dest="verb", parser_class=Parser
+    )
     verb.add_parser(subparsers)
     _add_common(subparsers.choices[name])
     arguments = parser.parse_args(words, argparse.Namespace(json=False, quiet=False))

@@ -1,0 +1,101 @@
+"""A base, the job's layers and what the image says about itself: one finished image (pure).
+
+Label names: OCI image-spec, annotations.md; ours begin with ``dev.uaitrain.``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from uaitrain import __version__
+from uaitrain.errors import BaseError
+from uaitrain.files.layers import FileLayer
+from uaitrain.oci.digest import Digest
+from uaitrain.oci.image import History, Image
+from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
+
+MAX_LAYERS = 127
+"""What Docker's overlay2 store can stack."""
+
+RUN_LABEL = "dev.uaitrain.run"
+EPOCH = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image with the name and digest that the finished image records."""
+
+    image: Image
+    name: str
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class RunManifest:
+    """How the image is run: argument vectors inside the container, and where things lie."""
+
+    deploy: tuple[str, ...]
+    cpu: tuple[str, ...]
+    gpu: tuple[str, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "version": 1,
+                "deploy": list(self.deploy),
+                "cpu": list(self.cpu),
+                "gpu": list(self.gpu),
+                "working_dir": WORK_DIR,
+                "mounts": {"data": DATA_DIR, "output": OUTPUT_DIR},
+                "environment": {},
+            },
+            sort_keys=True,
+        )
+
+
+def assemble(
+    base: Base,
+    layers: Sequence[FileLayer],
+    spec: TrainSpec,
+    accelerator: str,
+    runs: RunManifest,
+    created: str,
+) -> Image:
+    """The image of ``spec`` for ``accelerator`` on ``base``. Raises BaseError if too tall.
+
+    ``created`` is an RFC 3339 time; nothing else here depends on when or where it is made.
+    """
+    if len(base.image.layers) + len(layers) > MAX_LAYERS:
+        raise BaseError(
+            f"the base {base.name} has {len(base.image.layers)} layers; with the job's "
+            f"{len(layers)} that is more than engines can stack",
+            allowed=f"{MAX_LAYERS} layers together",
+            next_step="choose a base with fewer layers",
+        )
+    labels: Mapping[str, str] = {
+        "org.opencontainers.image.title": spec.target.image,
+        "org.opencontainers.image.created": created,
+        "org.opencontainers.image.base.name": base.name,
+        "org.opencontainers.image.base.digest": base.digest,
+        "dev.uaitrain.version": __version__,
+        "dev.uaitrain.framework": str(spec.framework),
+        "dev.uaitrain.accelerator": accelerator,
+        RUN_LABEL: runs.to_json(),
+        **spec.labels,
+    }
+    history = [History(f"uaitrain pack: {layer.plan.name}") for layer in layers]
+    command = runs.cpu if accelerator == "cpu" else runs.gpu
+    return (
+        base.image.configure(created=created)
+        .append(layers, history)
+        .configure(
+            working_dir=WORK_DIR,
+            command=command,
+            labels=labels,
+            annotations={
+                key: labels[key] for key in labels if key.startswith("org.opencontainers.")
+            },
+        )
+    )
