@@ -1,0 +1,231 @@
+"""Which base images there are: the package's catalogue.toml after the user's own."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from uaitrain.atomic import storage_error
+from uaitrain.errors import UsageError
+from uaitrain.oci.reference import Reference
+from uaitrain.paths import config_dir
+from uaitrain.spec import CPU, GPU, UHUB_INTERNAL, UHUB_PUBLIC, BaseChoice, Framework
+
+BUILD_COMMAND = "uaitrain base build"
+OCI_PREFIX = "oci:"
+
+_NEEDED = ("name", "framework", "version", "accelerator")
+_OPTIONAL = ("os", "python", "reference", "recipe")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?\Z")
+
+
+@dataclass(frozen=True)
+class BaseEntry:
+    """One base: what is in it and where it comes from, a ``reference`` or a ``recipe``.
+
+    ``source`` is the file and line of the entry.
+    """
+
+    name: str
+    framework: Framework
+    accelerator: str
+    os: str = ""
+    python: str = ""
+    reference: Reference | None = None
+    recipe: str = ""
+    source: str = ""
+
+    def fits(self, framework: Framework, accelerator: str, choice: BaseChoice) -> bool:
+        return (
+            (self.framework, self.accelerator) == (framework, accelerator)
+            and choice.os in ("", self.os)
+            and choice.python in ("", self.python)
+        )
+
+
+@dataclass(frozen=True)
+class LayoutReference:
+    """An image in an OCI layout on this machine: ``oci:PATH:NAME``; NAME may be missing."""
+
+    path: Path
+    name: str
+
+    @staticmethod
+    def parse(text: str) -> LayoutReference:
+        path, _, name = text.removeprefix(OCI_PREFIX).partition(":")
+        if not path:
+            raise UsageError(
+                f"not an OCI layout: {text!r}", allowed="oci:FOLDER or oci:FOLDER:NAME"
+            )
+        return LayoutReference(Path(path).expanduser().absolute(), name)
+
+    def __str__(self) -> str:
+        return f"{OCI_PREFIX}{self.path}" + (f":{self.name}" if self.name else "")
+
+
+Chosen = BaseEntry | Reference | LayoutReference
+
+
+def user_catalogue() -> Path:
+    return config_dir() / "catalogue.toml"
+
+
+def load(user_file: Path | None = None) -> tuple[BaseEntry, ...]:
+    """All entries, the user's first; a user's entry hides the package's of the same name.
+
+    Raises UsageError with file and line for a broken user file.
+    """
+    path = user_file or user_catalogue()
+    own = resources.files("uaitrain.bases").joinpath("catalogue.toml").read_text("utf-8")
+    entries: list[BaseEntry] = []
+    try:
+        entries.extend(parse(path.read_text("utf-8"), str(path), path.parent))
+    except FileNotFoundError:
+        pass
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: {error.reason}") from None
+    except OSError as error:
+        raise storage_error(error, path, "read") from None
+    names = {entry.name for entry in entries}
+    entries.extend(e for e in parse(own, "catalogue.toml", None) if e.name not in names)
+    return tuple(entries)
+
+
+def parse(text: str, source: str, folder: Path | None) -> tuple[BaseEntry, ...]:
+    """Judge a catalogue's text; a relative recipe path is meant from ``folder``."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        at = line[1] if line else len(text.splitlines())
+        raise UsageError(f"{source}:{at}: {error}", allowed="TOML") from None
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*base", line)]
+    unknown = sorted(set(table) - {"base"})
+    listed = table.get("base", [])
+    if unknown or not isinstance(listed, list):
+        raise UsageError(
+            f"{source}:1: unknown key {(unknown or ['base'])[0]!r}", allowed="[[base]]"
+        )
+    entries: list[BaseEntry] = []
+    for index, value in enumerate(listed):
+        where = f"{source}:{lines[index] if index < len(lines) else 1}"
+        entry = _entry(value, where, folder)
+        if any(entry.name == other.name for other in entries):
+            raise UsageError(f"{where}: a second base is named {entry.name!r}")
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _entry(value: object, where: str, folder: Path | None) -> BaseEntry:
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: a base is {value!r}", allowed="a [[base]] table")
+    keys = (*_NEEDED, *_OPTIONAL)
+    for key, item in value.items():
+        if key not in keys:
+            raise UsageError(f"{where}: unknown key {key!r}", allowed=", ".join(keys))
+        if not isinstance(item, str):
+            raise UsageError(f"{where}: {key} is {item!r}", allowed="a string")
+    for key in _NEEDED:
+        if not value.get(key):
+            raise UsageError(f"{where}: {key} is missing")
+    if not _NAME.match(value["name"]):
+        raise UsageError(
+            f"{where}: not a name for a base: {value['name']!r}",
+            allowed="lower-case letters, digits and . _ - between them, at most 100",
+        )
+    if value["accelerator"] not in (CPU, GPU):
+        raise UsageError(f"{where}: accelerator is {value['accelerator']!r}", allowed="cpu, gpu")
+    if bool(value.get("reference")) == bool(value.get("recipe")):
+        raise UsageError(f"{where}: give {value['name']} one of reference and recipe")
+    recipe = value.get("recipe", "")
+    if recipe and folder:
+        recipe = str((folder / Path(recipe).expanduser()).absolute())
+    try:
+        reference = Reference.parse(value["reference"]) if value.get("reference") else None
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.what}", allowed=error.allowed) from None
+    return BaseEntry(
+        value["name"],
+        Framework(value["framework"], value["version"]),
+        value["accelerator"],
+        value.get("os", ""),
+        value.get("python", ""),
+        reference,
+        recipe,
+        where,
+    )
+
+
+def by_name(catalogue: Sequence[BaseEntry], name: str) -> BaseEntry:
+    """Raises UsageError that lists the names there are."""
+    for entry in catalogue:
+        if entry.name == name:
+            return entry
+    raise UsageError(
+        f"no base is named {name!r}", allowed=", ".join(entry.name for entry in catalogue)
+    )
+
+
+def choose(
+    catalogue: Sequence[BaseEntry],
+    framework: Framework,
+    accelerator: str,
+    choice: BaseChoice,
+    internal_uhub: bool = False,
+) -> Chosen:
+    """The base for ``accelerator``: what ``choice`` names, or the first entry that fits it.
+
+    ``choice.wanted`` may be an entry's name, an image reference or ``oci:FOLDER:NAME``. With
+    ``internal_uhub`` the catalogue's vendor references name the platform's inner host.
+    Raises UsageError.
+    """
+    if choice.wanted:
+        for entry in catalogue:
+            if entry.name == choice.wanted:
+                return _inner(entry) if internal_uhub else entry
+        if choice.wanted.startswith(OCI_PREFIX):
+            return LayoutReference.parse(choice.wanted)
+        if re.search(r"[/:@]", choice.wanted):
+            return Reference.parse(choice.wanted)
+        raise UsageError(
+            f"no base is named {choice.wanted!r}",
+            allowed=", ".join(entry.name for entry in catalogue)
+            + "; or an image reference such as host/name:tag; or oci:FOLDER:NAME",
+        )
+    for entry in catalogue:
+        if entry.fits(framework, accelerator, choice):
+            return _inner(entry) if internal_uhub else entry
+    raise _nothing_fits(catalogue, framework, accelerator, choice)
+
+
+def _inner(entry: BaseEntry) -> BaseEntry:
+    if entry.reference is None or entry.reference.registry != UHUB_PUBLIC:
+        return entry
+    return replace(entry, reference=replace(entry.reference, registry=UHUB_INTERNAL))
+
+
+def _nothing_fits(
+    catalogue: Sequence[BaseEntry], framework: Framework, accelerator: str, choice: BaseChoice
+) -> UsageError:
+    if not any(entry.framework == framework for entry in catalogue):
+        known = sorted({str(entry.framework) for entry in catalogue})
+        return UsageError(
+            f"there is no base image for --ai_arch_v={framework}",
+            allowed=", ".join(known),
+            next_step=f"choose one of these, or describe your own base in {user_catalogue()}",
+        )
+    wanted = ", ".join(part for part in (accelerator, choice.os, choice.python) if part)
+    there = "; ".join(
+        f"{e.name} ({', '.join(part for part in (e.accelerator, e.os, e.python) if part)})"
+        for e in catalogue
+        if e.framework == framework
+    )
+    return UsageError(
+        f"no base image for {framework} fits {wanted}",
+        allowed=there,
+        next_step=f"name an image yourself: --base-{accelerator} IMAGE",
+    )

@@ -1,0 +1,11 @@
+"""The labels by which a base that we built tells what it is."""
+
+from __future__ import annotations
+
+NAME = "dev.uaitrain.base.name"
+PYTHON = "dev.uaitrain.base.python"
+"""The version of ``/usr/bin/python``, such as ``3.9.2``; empty when there is none."""
+
+ACCELERATOR = "dev.uaitrain.base.accelerator"
+PACKAGES_DIGEST = "dev.uaitrain.base.packages-digest"
+"""SHA-256 over the sorted lines ``package:architecture=version`` of all Debian packages."""

@@ -1,0 +1,214 @@
+"""From the tar of a Debian tree to an image layer of which every byte is decided here.
+
+Same package versions, same bytes: entries are sorted, times fixed, and what a build leaves
+behind by accident (logs, caches, backups, this machine's name) is left out.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from isal import isal_zlib
+
+from uaitrain.atomic import storage_error
+from uaitrain.bases.recipe import EPOCH, Recipe
+from uaitrain.errors import BaseError
+from uaitrain.oci.blob import CHUNK, Verifier
+from uaitrain.oci.descriptor import OCI_LAYER_GZIP, Descriptor
+from uaitrain.oci.digest import Digest
+from uaitrain.oci.layer import BlobLayer
+from uaitrain.progress import Task
+
+LEVEL = 2
+"""ISA-L's second of four levels; docs/decisions/0003 has the measurements."""
+
+_GZIP = 31
+_STATUS = "var/lib/dpkg/status"
+_LEFTOVERS = (
+    "dev/*",
+    "proc/*",
+    "run/*",
+    "sys/*",
+    "tmp/*",
+    "etc/.pwd.lock",
+    "etc/*-",
+    "etc/apt/apt.conf.d/99mmdebstrap",
+    "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "etc/hostname",
+    "etc/resolv.conf",
+    "var/cache/apt/*",
+    "var/cache/debconf/*-old",
+    "var/cache/fontconfig/*",
+    "var/cache/ldconfig/*",
+    "var/lib/apt/lists/*",
+    "var/lib/dbus/machine-id",
+    "var/lib/dpkg/*-old",
+    "var/lib/dpkg/lock*",
+    "var/lib/systemd/*",
+    "var/log/*",
+    "var/tmp/*",
+)
+_CONTENTS: Mapping[str, bytes] = {
+    "etc/machine-id": b"",
+    "etc/apt/sources.list": b"# No package source: add your Debian mirror here.\n",
+}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in the tree: Debian packages with versions, and the version of ``usr/bin/python``."""
+
+    packages: Mapping[str, str]
+    python: str
+
+    @property
+    def digest(self) -> Digest:
+        lines = "".join(f"{name}={version}\n" for name, version in sorted(self.packages.items()))
+        return Digest("sha256:" + hashlib.sha256(lines.encode()).hexdigest())
+
+
+def write_layer(tree: Path, recipe: Recipe, target: Path, task: Task) -> tuple[BlobLayer, Contents]:
+    """Turn the tar ``tree`` into the gzipped layer ``target``.
+
+    ``task`` advances by the bytes read. Raises BaseError for a tar that is broken or has no
+    package list, StorageError when the disk fails.
+    """
+    try:
+        with tarfile.open(tree, "r:") as source, target.open("wb") as file:
+            members = {_plain(m.name): m for m in source if _plain(m.name)}
+            packing = _Packing(file)
+            for info, data in _entries(source, members, recipe):
+                packing.add(info, data)
+                task.advance(info.size)
+            descriptor, diff_id = packing.finish()
+            contents = _contents(source, members, recipe)
+    except tarfile.TarError as error:
+        raise BaseError(f"base {recipe.name}: the tree's archive is broken: {error}") from None
+    except OSError as error:
+        raise storage_error(error, target) from None
+    return BlobLayer(diff_id, descriptor, lambda: target.open("rb")), contents
+
+
+class _Packing:
+    """A tar that is hashed, compressed, hashed again and stored while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._tar = Verifier()
+        self._blob = Verifier(file)
+        self._gzip = isal_zlib.compressobj(LEVEL, wbits=_GZIP)
+
+    def add(self, info: tarfile.TarInfo, data: IO[bytes] | None) -> None:
+        self._write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        if data is not None:
+            while chunk := data.read(CHUNK):
+                self._write(chunk)
+            self._write(bytes(-info.size % tarfile.BLOCKSIZE))
+
+    def _write(self, data: bytes) -> None:
+        self._tar.write(data)
+        self._blob.write(self._gzip.compress(data))
+
+    def finish(self) -> tuple[Descriptor, Digest]:
+        self._write(bytes(2 * tarfile.BLOCKSIZE))
+        self._blob.write(self._gzip.flush())
+        return Descriptor(OCI_LAYER_GZIP, self._blob.digest, self._blob.size), self._tar.digest
+
+
+def _plain(name: str) -> str:
+    return "" if name == "." else name.removeprefix("./").strip("/")
+
+
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)")
+
+
+def selected(names: Mapping[str, object], recipe: Recipe) -> list[str]:
+    """The names that stay, sorted; a folder stays when something in it does."""
+    drop, keep = _pattern((*_LEFTOVERS, *recipe.drop)), _pattern(recipe.keep)
+    kept = {name for name in names if keep.match(name) or not drop.match(name)}
+    for name in list(kept):
+        parent = name.rpartition("/")[0]
+        while parent and parent not in kept:
+            kept.add(parent)
+            parent = parent.rpartition("/")[0]
+    return sorted(kept | set(recipe.links), key=str.encode)
+
+
+def _entries(
+    source: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], recipe: Recipe
+) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    first_name: dict[str, str] = {}
+    for name in selected(members, recipe):
+        if name in recipe.links:
+            yield _symlink(name, recipe.links[name]), None
+            continue
+        member = members[name]
+        if not (member.isreg() or member.islnk()):
+            yield _fixed(member, name), None
+            continue
+        inode = _plain(member.linkname) if member.islnk() else name
+        if inode in first_name:
+            link = _fixed(member, name)
+            link.type, link.linkname, link.size = tarfile.LNKTYPE, first_name[inode], 0
+            yield link, None
+            continue
+        first_name[inode] = name
+        data = source.extractfile(members[inode])
+        info = _fixed(members[inode], name)
+        if name in _CONTENTS:
+            data = io.BytesIO(_CONTENTS[name])
+            info.size = len(_CONTENTS[name])
+        yield info, data
+
+
+def _fixed(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = member.type, member.linkname, member.mode
+    info.size = member.size if member.isreg() else 0
+    info.uid, info.gid, info.mtime = member.uid, member.gid, EPOCH
+    return info
+
+
+def _symlink(name: str, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode, info.mtime = tarfile.SYMTYPE, target, 0o777, EPOCH
+    return info
+
+
+def _contents(
+    source: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], recipe: Recipe
+) -> Contents:
+    status = source.extractfile(members[_STATUS]) if _STATUS in members else None
+    if status is None:
+        raise BaseError(f"base {recipe.name}: the built tree has no {_STATUS}")
+    packages: dict[str, str] = {}
+    for paragraph in status.read().decode("utf-8", "replace").split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Version|Architecture): (.*)$", paragraph, re.M))
+        if "Package" in fields:
+            packages[f"{fields['Package']}:{fields['Architecture']}"] = fields["Version"]
+    return Contents(packages, _python(members, recipe, packages))
+
+
+def _python(
+    members: Mapping[str, tarfile.TarInfo], recipe: Recipe, packages: Mapping[str, str]
+) -> str:
+    """The upstream version of the interpreter behind ``usr/bin/python``; empty without one."""
+    name = "usr/bin/python"
+    for _ in range(8):
+        target = recipe.links.get(name)
+        if target is None and name in members and members[name].issym():
+            target = members[name].linkname
+        if target is None:
+            break
+        name = target.lstrip("/") if target.startswith("/") else f"usr/bin/{target}"
+    program = name.rpartition("/")[2]
+    version = packages.get(f"{program}-minimal:{recipe.architecture}", "")
+    return re.sub(r"^[0-9]+:|[-+~].*$", "", version) if name in members else ""
