@@ -1,0 +1,100 @@
+"""A registry's image as a value: its manifest and config are read, its layers stay there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from uaitrain.errors import BaseError, NotFoundError
+from uaitrain.oci.descriptor import MANIFEST_TYPES, Descriptor, Platform
+from uaitrain.oci.digest import Digest
+from uaitrain.oci.image import Image, Manifest, parse_config, parse_index, parse_manifest
+from uaitrain.oci.reference import Reference
+from uaitrain.registry.client import FetchedManifest, Registry
+
+
+@dataclass(frozen=True)
+class RegistryLayer:
+    """A layer that lies in a registry; ``registry`` and ``repository`` let a push mount it."""
+
+    diff_id: Digest
+    descriptor: Descriptor
+    registry: Registry = field(repr=False, compare=False)
+    repository: str
+
+    def open(self) -> BinaryIO:
+        return self.registry.open_blob(self.repository, self.descriptor)
+
+
+@dataclass(frozen=True)
+class PulledImage:
+    """``digest`` is that of the image's own manifest, as the registry has it."""
+
+    image: Image
+    reference: Reference
+    digest: Digest
+
+    @property
+    def pinned(self) -> Reference:
+        """The reference with the digest it meant when it was pulled."""
+        return self.reference.with_digest(self.digest)
+
+
+def pull_image(registry: Registry, reference: Reference, platform: Platform) -> PulledImage:
+    """The image for ``platform`` behind ``reference``, whether an index or a single manifest.
+
+    Raises NotFoundError (no such image), BaseError (not for this platform), DigestError.
+    """
+    repository = reference.repository
+    fetched = registry.get_manifest(repository, reference.identifier)
+    if fetched.is_index:
+        return _from_index(registry, reference, platform, fetched)
+    image = _image(registry, repository, fetched)
+    if not image.platform.matches(platform):
+        raise _not_for(reference, platform, [image.platform])
+    return PulledImage(image, reference, fetched.digest)
+
+
+def _from_index(
+    registry: Registry, reference: Reference, platform: Platform, index: FetchedManifest
+) -> PulledImage:
+    entries = [e for e in parse_index(index.raw) if e.media_type in MANIFEST_TYPES]
+    named = [e for e in entries if e.platform and e.platform.matches(platform)]
+    there = [e.platform for e in entries if e.platform]
+    # An entry may leave its platform to its config (image-spec, image-index.md).
+    for entry in named or [e for e in entries if e.platform is None]:
+        fetched = registry.get_manifest(reference.repository, entry.digest)
+        image = _image(registry, reference.repository, fetched)
+        if image.platform.matches(platform):
+            return PulledImage(image, reference, fetched.digest)
+        there.append(image.platform)
+    raise _not_for(reference, platform, there)
+
+
+def _image(registry: Registry, repository: str, fetched: FetchedManifest) -> Image:
+    manifest: Manifest = parse_manifest(fetched.raw, fetched.media_type)
+    raw_config = registry.read_blob(repository, manifest.config)
+    config, diff_ids = parse_config(raw_config, len(manifest.layers))
+    layers = tuple(
+        RegistryLayer(diff_id, descriptor, registry, repository)
+        for diff_id, descriptor in zip(diff_ids, manifest.layers, strict=True)
+    )
+    return Image(layers, config, manifest.annotations, manifest.media_type)
+
+
+def _not_for(reference: Reference, platform: Platform, there: list[Platform]) -> BaseError:
+    known = sorted({str(p) for p in there if "unknown" not in str(p)})
+    return BaseError(
+        f"{reference} has no image for {platform}",
+        allowed=f"what it has: {', '.join(known) or 'nothing that names a platform'}",
+        next_step="choose an image that is built for this platform",
+    )
+
+
+def image_exists(registry: Registry, reference: Reference) -> bool:
+    """Whether ``reference`` names something in the registry."""
+    try:
+        registry.get_manifest(reference.repository, reference.identifier)
+    except NotFoundError:
+        return False
+    return True

@@ -1,0 +1,219 @@
+"""An image into a registry: only what it lacks is sent, the manifest goes last.
+
+One request tells whether the very image is there already; if another one has the tag, that
+one's blobs need not be asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
+
+from uaitrain.errors import NotFoundError, RegistryError, UaitrainError, UsageError
+from uaitrain.oci.descriptor import Descriptor
+from uaitrain.oci.digest import Digest
+from uaitrain.oci.image import Image, parse_manifest
+from uaitrain.oci.layer import Layer
+from uaitrain.oci.reference import Reference
+from uaitrain.progress import Progress, Silent, Task
+from uaitrain.registry.client import Registry
+from uaitrain.registry.pull import RegistryLayer
+from uaitrain.registry.teamwork import Stop, run_all
+from uaitrain.registry.upload import begin, cancel, upload_blob
+
+UPLOADED = "uploaded"
+EXISTING = "existing"
+MOUNTED = "mounted"
+
+
+@dataclass(frozen=True)
+class BlobReport:
+    """What became of one blob; ``sent`` counts bytes on the wire, repeated ones included."""
+
+    digest: Digest
+    size: int
+    outcome: str
+    sent: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """``layers`` from the lowest to the top. ``unchanged``: the very image was there already."""
+
+    reference: Reference
+    digest: Digest
+    layers: tuple[BlobReport, ...]
+    config: BlobReport
+    unchanged: bool
+    seconds: float
+
+    @property
+    def sent(self) -> int:
+        """Bytes of blobs that went over the wire."""
+        return self.config.sent + sum(layer.sent for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class _Blob:
+    """A blob to be there before the manifest; ``source`` is where it can be mounted from."""
+
+    descriptor: Descriptor
+    opener: Callable[[], BinaryIO]
+    source: str = ""
+
+
+def push_image(
+    registry: Registry,
+    image: Image,
+    reference: Reference,
+    *,
+    parallel: int = 4,
+    progress: Progress | None = None,
+) -> PushReport:
+    """Make ``reference`` name ``image``. If this raises, the tag is as it was.
+
+    Raises RegistryError and its kinds, SourceError (a layer is not what its digest says) and
+    what a layer's stream raises.
+    """
+    _check(registry, image, reference)
+    began = time.monotonic()
+    repository = reference.repository
+    registry.expect_push(repository)
+    digest, known = _what_is_there(registry, reference)
+    blobs = _blobs(registry, image, repository)
+    unchanged = digest == image.digest
+    if unchanged:
+        known = set(blobs)
+    shown = progress or Silent()
+    reports = _ensure(registry, repository, blobs, known, parallel, shown)
+    if not unchanged:
+        try:
+            _put(registry, image, reference)
+        except RegistryError:
+            missing = _vanished(registry, repository, known & set(blobs))
+            if not missing:
+                raise
+            reports |= _ensure(
+                registry, repository, {d: blobs[d] for d in missing}, set(), parallel, shown
+            )
+            _put(registry, image, reference)
+    return PushReport(
+        reference.with_digest(image.digest),
+        image.digest,
+        tuple(reports[layer.descriptor.digest] for layer in image.layers),
+        reports[image.config_descriptor.digest],
+        unchanged,
+        time.monotonic() - began,
+    )
+
+
+def _check(registry: Registry, image: Image, reference: Reference) -> None:
+    if reference.registry != registry.host:
+        raise UsageError(f"{reference} is not on the registry {registry.host}")
+    if reference.digest and reference.digest != image.digest:
+        raise UsageError(
+            f"{reference} names another image than the one to push, {image.digest}",
+            next_step="push to a tag",
+        )
+
+
+def _what_is_there(registry: Registry, reference: Reference) -> tuple[Digest | None, set[Digest]]:
+    """The digest that has the tag, and the blobs that it proves to be in the repository."""
+    try:
+        fetched = registry.get_manifest(reference.repository, reference.identifier)
+    except NotFoundError:
+        return None, set()
+    if fetched.is_index:
+        return fetched.digest, set()
+    try:
+        manifest = parse_manifest(fetched.raw, fetched.media_type)
+    except RegistryError:
+        # Something older than we can read has the tag; it is going to be replaced.
+        return fetched.digest, set()
+    return fetched.digest, {d.digest for d in (manifest.config, *manifest.layers)}
+
+
+def _blobs(registry: Registry, image: Image, repository: str) -> dict[Digest, _Blob]:
+    """Everything the manifest names, once each, the largest first."""
+    found = {
+        layer.descriptor.digest: _Blob(
+            layer.descriptor, layer.open, _mountable(registry, layer, repository)
+        )
+        for layer in image.layers
+    }
+    config = image.config_descriptor
+    found[config.digest] = _Blob(config, lambda: BytesIO(image.raw_config))
+    return dict(sorted(found.items(), key=lambda item: -item[1].descriptor.size))
+
+
+def _mountable(registry: Registry, layer: Layer, repository: str) -> str:
+    if isinstance(layer, RegistryLayer) and layer.registry.host == registry.host:
+        return layer.repository if layer.repository != repository else ""
+    return ""
+
+
+def _ensure(
+    registry: Registry,
+    repository: str,
+    blobs: dict[Digest, _Blob],
+    known: set[Digest],
+    parallel: int,
+    progress: Progress,
+) -> dict[Digest, BlobReport]:
+    """See to it that every blob is there; several at a time, the first error ends them all."""
+
+    def one(blob: _Blob, stop: Stop) -> BlobReport:
+        descriptor = blob.descriptor
+        stop.check()
+        if descriptor.digest in known:
+            return BlobReport(descriptor.digest, descriptor.size, EXISTING, 0, 0.0)
+        began = time.monotonic()
+        task = progress.start(f"push {descriptor.digest[7:19]}", descriptor.size)
+        outcome, sent = _bring(registry, repository, blob, task, stop)
+        task.done("" if outcome == UPLOADED else outcome)
+        seconds = time.monotonic() - began
+        return BlobReport(descriptor.digest, descriptor.size, outcome, sent, seconds)
+
+    reports = run_all(list(blobs.values()), one, parallel)
+    return {report.digest: report for report in reports}
+
+
+def _bring(
+    registry: Registry, repository: str, blob: _Blob, task: Task, stop: Stop
+) -> tuple[str, int]:
+    digest = blob.descriptor.digest
+    session = None
+    if blob.source:
+        session = begin(registry, repository, (digest, blob.source))
+        if session is None:
+            return MOUNTED, 0
+    if registry.head_blob(repository, digest):
+        if session:
+            cancel(registry, repository, session)
+        return EXISTING, 0
+
+    def advance(amount: int) -> None:
+        stop.check()
+        task.advance(amount)
+
+    sent = upload_blob(
+        registry, repository, blob.descriptor, blob.opener, session=session, advance=advance
+    )
+    return UPLOADED, sent
+
+
+def _put(registry: Registry, image: Image, reference: Reference) -> None:
+    identifier = reference.tag or image.digest
+    registry.put_manifest(reference.repository, identifier, image.raw_manifest, image.media_type)
+
+
+def _vanished(registry: Registry, repository: str, trusted: set[Digest]) -> list[Digest]:
+    """Which of the blobs that we did not ask for are missing after all."""
+    try:
+        return [digest for digest in sorted(trusted) if not registry.head_blob(repository, digest)]
+    except UaitrainError:
+        return []

@@ -1,0 +1,80 @@
+"""The same work for many things, a few at a time; the first error ends it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
+
+_GRACE = 5.0
+"""Seconds that the others have to notice that it is over."""
+
+
+class StoppedError(Exception):
+    """Another thread failed, or the user had enough."""
+
+
+class Stop:
+    """Told to the workers; they ask it between pieces of work."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def check(self) -> None:
+        """Raises StoppedError when the work is to end."""
+        if self._event.is_set():
+            raise StoppedError
+
+
+def run_all(
+    things: Sequence[Thing], work: Callable[[Thing, Stop], Result], parallel: int
+) -> list[Result]:
+    """``work`` for each of ``things``, in up to ``parallel`` threads; results in their order.
+
+    Raises the first error any of them raised, or KeyboardInterrupt, without waiting for a
+    thread that hangs: the threads are daemons and find ``Stop`` set when they wake.
+    """
+    results: dict[int, Result] = {}
+    waiting: queue.SimpleQueue[tuple[int, Thing]] = queue.SimpleQueue()
+    for item in enumerate(things):
+        waiting.put(item)
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    stop = Stop()
+
+    def worker() -> None:
+        try:
+            while True:
+                stop.check()
+                try:
+                    index, thing = waiting.get_nowait()
+                except queue.Empty:
+                    break
+                results[index] = work(thing, stop)
+        except BaseException as error:  # noqa: BLE001 raised again in the caller's thread
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    count = max(1, min(parallel, len(things)))
+    threads = [threading.Thread(target=worker, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in threads:
+            error = ended.get()
+            if error is not None:
+                raise error
+    finally:
+        stop.set()
+        deadline = time.monotonic() + _GRACE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    return [results[index] for index in range(len(things))]

@@ -1,0 +1,276 @@
+"""Blobs into a registry: mounted, in one piece, or in chunks; resumed where it broke off.
+
+Protocol: OCI distribution-spec 1.1, "Pushing blobs", "Mounting a blob from another repository".
+One PUT with the whole blob is the default. Chunks are sent where the registry names a smallest
+chunk (OCI-Chunk-Min-Length) or refuses the piece as too large.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote, urlsplit
+
+from uaitrain.errors import RegistryError
+from uaitrain.oci.descriptor import Descriptor
+from uaitrain.oci.digest import Digest, parse_digest, verify
+from uaitrain.registry.client import PUSH, Registry, scope_for_mount
+from uaitrain.registry.failures import TransientError
+from uaitrain.registry.sending import Outgoing
+
+if TYPE_CHECKING:
+    from uaitrain.registry.wire import Answer
+
+_TOO_LARGE = 413
+_CHUNKS = (64 << 20, 8 << 20, 1 << 20)
+"""Chunk sizes in bytes to try, one after the other, as long as the registry answers 413."""
+_SLOWEST_COMMIT = 20e6
+"""Bytes per second at which a registry is expected to check and store a blob at least."""
+_SILENCE = 60.0
+_CANCEL_SECONDS = 5.0
+_STREAM = {"Content-Type": "application/octet-stream"}
+
+
+@dataclass(frozen=True)
+class Session:
+    """An upload that the registry has begun: where it goes on and the smallest chunk it takes."""
+
+    url: str
+    smallest_chunk: int = 0
+
+
+def begin(
+    registry: Registry, repository: str, mount: tuple[Digest, str] | None = None
+) -> Session | None:
+    """Start an upload; with ``mount`` (digest, repository) try to take that blob instead.
+
+    None: it was mounted, nothing is to be sent.
+    """
+    path = f"/v2/{repository}/blobs/uploads/"
+    if mount:
+        path += f"?mount={quote(mount[0], safe='')}&from={quote(mount[1], safe='')}"
+    doing = f"start an upload to {registry.host}/{repository}"
+    answer = registry.call(
+        "POST",
+        path,
+        repository,
+        actions=PUSH,
+        also=scope_for_mount(mount[1]) if mount else frozenset(),
+        headers={"Content-Length": "0"},
+        expect=(201, 202) if mount else (202,),
+        doing=doing,
+    )
+    if answer.status == 201:
+        return None
+    smallest = answer.headers.get("OCI-Chunk-Min-Length", "")
+    return Session(registry.location(answer, doing), int(smallest) if smallest.isdecimal() else 0)
+
+
+def cancel(registry: Registry, repository: str, session: Session) -> None:
+    """Let the registry forget an upload. Tried once: that it does not is no harm."""
+    with contextlib.suppress(RegistryError):
+        sent = registry.authorization(session.url, repository)
+        headers = {"Authorization": sent} if sent else {}
+        registry.transport.send(
+            "DELETE", session.url, headers, b"", silence_seconds=_CANCEL_SECONDS
+        )
+
+
+def upload_blob(
+    registry: Registry,
+    repository: str,
+    descriptor: Descriptor,
+    opener: Callable[[], BinaryIO],
+    *,
+    session: Session | None = None,
+    advance: Callable[[int], None] = lambda amount: None,
+) -> int:
+    """Send the blob that ``opener`` gives; returns the bytes sent, repeated ones included.
+
+    ``advance`` hears of every piece, with a negative amount where pieces were lost.
+    Raises RegistryError, CredentialsError, DigestError (the registry got other bytes),
+    SourceError (the blob is not what ``descriptor`` says) and what the blob's stream raises.
+    """
+    return _Upload(registry, repository, descriptor, opener, session, advance).run()
+
+
+class _Refused(Exception):  # noqa: N818 not an error yet: chunks may help
+    """A piece was too large for the registry."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class _Upload:
+    def __init__(
+        self,
+        registry: Registry,
+        repository: str,
+        descriptor: Descriptor,
+        opener: Callable[[], BinaryIO],
+        session: Session | None,
+        advance: Callable[[int], None],
+    ) -> None:
+        from uaitrain.registry.wire import CHUNK
+
+        self._registry = registry
+        self._repository = repository
+        self._descriptor = descriptor
+        self._session = session
+        self._advance = advance
+        self._source = Outgoing(opener, descriptor, CHUNK, self._count)
+        self._doing = f"push blob {descriptor.digest} to {registry.host}/{repository}"
+        self._backoff = registry.transport.backoff()
+        self._chunk = 0
+        self._sizes = list(_CHUNKS)
+        self._stored = 0
+        self._shown = 0
+        self._renewed = False
+
+    def run(self) -> int:
+        try:
+            while True:
+                try:
+                    self._attempt()
+                    return self._source.sent
+                except _Refused as refused:
+                    self._smaller_chunks(refused.answer)
+                except TransientError as error:
+                    before = self._stored
+                    if not self._backoff.pause(error.wait):
+                        raise
+                    if self._find_offset():
+                        return self._source.sent
+                    if self._stored > before:
+                        self._backoff.reset()
+        except BaseException:
+            # Also on Ctrl-C: no half blob is left lying in the registry.
+            if self._session:
+                cancel(self._registry, self._repository, self._session)
+            raise
+        finally:
+            self._source.close()
+
+    def _attempt(self) -> None:
+        if self._session is None:
+            self._session = begin(self._registry, self._repository)
+            assert self._session
+            self._stored = 0
+        self._show(self._stored)
+        if self._session.smallest_chunk and not self._chunk:
+            self._chunk = max(self._session.smallest_chunk, self._sizes.pop(0))
+        size = self._descriptor.size
+        while self._chunk and size - self._stored > self._chunk:
+            self._patch(self._stored + self._chunk)
+        self._commit()
+
+    def _patch(self, end: int) -> None:
+        assert self._session
+        headers = {"Content-Range": f"{self._stored}-{end - 1}"}
+        answer = self._send("PATCH", self._session.url, end, headers, (202, 204))
+        self._stored = _offset(answer) or end
+        url = self._registry.location(answer, self._doing)
+        self._session = Session(url, self._session.smallest_chunk)
+        self._backoff.reset()
+
+    def _commit(self) -> None:
+        assert self._session
+        separator = "&" if urlsplit(self._session.url).query else "?"
+        url = f"{self._session.url}{separator}digest={quote(self._descriptor.digest, safe='')}"
+        size = self._descriptor.size
+        headers = {"Content-Range": f"{self._stored}-{size - 1}"} if self._stored < size else {}
+        answer = self._send("PUT", url, size, headers if self._stored else {}, (201, 204))
+        self._session = None
+        told = answer.headers.get("Docker-Content-Digest", "")
+        if told.startswith("sha256:"):
+            what = f"blob {self._descriptor.digest} as {self._registry.host} stored it"
+            verify(self._descriptor.digest, parse_digest(told), what)
+
+    def _send(
+        self, method: str, url: str, end: int, headers: dict[str, str], expect: tuple[int, ...]
+    ) -> Answer:
+        sent = self._registry.authorization(url, self._repository)
+        length = end - self._stored
+        answer = self._registry.transport.send(
+            method,
+            url,
+            _STREAM
+            | {"Content-Length": str(length)}
+            | headers
+            | ({"Authorization": sent} if sent else {}),
+            self._source.part(self._stored, end) if length else b"",
+            silence_seconds=_SILENCE + length / _SLOWEST_COMMIT,
+        )
+        if answer.status in expect:
+            self._renewed = False
+            return answer
+        if answer.status == _TOO_LARGE:
+            raise _Refused(answer)
+        if answer.status == 401 and not self._renewed:
+            self._renewed = True
+            self._registry.reauthorize(answer, self._repository, sent)
+            raise TransientError(f"{self._registry.host} wants a new login: {self._doing}")
+        if answer.status in (404, 416):
+            # The session is forgotten or stands elsewhere; the bytes are still ours to send.
+            error = TransientError(
+                f"{self._registry.host} forgot the upload again and again: {self._doing}",
+                next_step="look at the registry's log; are there several without shared storage?",
+            )
+            raise error
+        raise self._registry.error(answer, self._doing)
+
+    def _smaller_chunks(self, answer: Answer) -> None:
+        smaller = [size for size in self._sizes if not self._chunk or size < self._chunk]
+        smallest = self._session.smallest_chunk if self._session else 0
+        smaller = [size for size in smaller if size >= smallest and size < self._descriptor.size]
+        if not smaller:
+            raise RegistryError(
+                f"{self._registry.host} takes no piece as small as ours: {self._doing}",
+                next_step="raise the body limit of the registry or of the proxy before it",
+            ) from None
+        self._chunk, self._sizes = smaller[0], smaller[1:]
+        self._find_offset()
+
+    def _find_offset(self) -> bool:
+        """Ask how much of the upload is there; begin anew where the registry cannot say.
+
+        True: all of it is, only the answer that said so was lost.
+        """
+        if self._session is None:
+            return False
+        try:
+            answer = self._registry.call(
+                "GET",
+                self._session.url,
+                self._repository,
+                actions=PUSH,
+                expect=(204, 202),
+                doing=self._doing,
+            )
+            url = self._registry.location(answer, self._doing)
+        except RegistryError:
+            cancel(self._registry, self._repository, self._session)
+            self._session, self._stored = None, 0
+            return self._registry.head_blob(self._repository, self._descriptor.digest)
+        self._session = Session(url, self._session.smallest_chunk)
+        self._stored = min(_offset(answer) or 0, self._descriptor.size)
+        return False
+
+    def _count(self, amount: int) -> None:
+        self._shown += amount
+        self._advance(amount)
+
+    def _show(self, position: int) -> None:
+        if self._shown != position:
+            self._advance(position - self._shown)
+            self._shown = position
+
+
+def _offset(answer: Answer) -> int | None:
+    """How many bytes are there by the Range header (``0-<last>``); some say 0-0 for none."""
+    match = re.fullmatch(r"(?:bytes=)?0-([0-9]+)", answer.headers.get("Range", "").strip())
+    return int(match[1]) + 1 if match and match[1] != "0" else None

@@ -1,0 +1,158 @@
+"""Pushing to real registries: what is sent, what is not, and what stays when it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from support.fault_proxy import running_fault_proxy
+from support.images import at, client, image, noise, tar_layer
+from support.registry import RunningRegistry, running_registry
+from uaitrain.oci.descriptor import DOCKER_MANIFEST, Platform
+from uaitrain.oci.image import Image
+from uaitrain.registry.pull import RegistryLayer, pull_image
+from uaitrain.registry.push import EXISTING, MOUNTED, UPLOADED, push_image
+
+AMD64 = Platform()
+
+
+@dataclass(frozen=True)
+class _Kept(RegistryLayer):
+    """Of a registry, with its bytes at hand."""
+
+    blob: bytes
+
+    def open(self) -> BinaryIO:
+        return BytesIO(self.blob)
+
+
+def _skopeo(running: RunningRegistry, name: str, *options: str) -> dict[str, object]:
+    done = subprocess.run(
+        ["skopeo", "inspect", "--tls-verify=false", *options, f"docker://{running.host}/{name}"],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    value = json.loads(done.stdout)
+    assert isinstance(value, dict)
+    return value
+
+
+def test_what_was_pushed_satisfies_skopeo_and_comes_back_the_same(
+    registry: RunningRegistry,
+) -> None:
+    pushed = image()
+    report = push_image(client(registry.host), pushed, at(registry.host))
+
+    assert [layer.outcome for layer in report.layers] == [UPLOADED, UPLOADED]
+    inspected = _skopeo(registry, "team/mnist:v1")
+    assert pushed.digest == inspected["Digest"] == report.digest
+    assert [layer.descriptor.digest for layer in pushed.layers] == inspected["Layers"]
+    pulled = pull_image(client(registry.host), at(registry.host), AMD64)
+    assert pushed.digest == pulled.digest
+    assert pushed.raw_config == pulled.image.raw_config
+    assert [layer.open().read() for layer in pushed.layers] == [
+        layer.open().read() for layer in pulled.image.layers
+    ]
+
+
+def test_a_docker_manifest_is_taken_too(registry: RunningRegistry) -> None:
+    pushed = image().with_media_type(DOCKER_MANIFEST)
+    push_image(client(registry.host), pushed, at(registry.host))
+
+    assert pushed.digest == _skopeo(registry, "team/mnist:v1")["Digest"]
+    assert pull_image(client(registry.host), at(registry.host), AMD64).image.media_type == (
+        DOCKER_MANIFEST
+    )
+
+
+def test_an_image_that_is_there_costs_one_request(registry: RunningRegistry) -> None:
+    push_image(client(registry.host), image(), at(registry.host))
+    with running_fault_proxy(registry.host) as proxy:
+        report = push_image(client(proxy.host), image(), at(proxy.host))
+
+    assert report.unchanged
+    assert report.sent == 0
+    assert {EXISTING} == {layer.outcome for layer in report.layers}
+    assert proxy.requests == ["GET /v2/team/mnist/manifests/v1"]
+
+
+def test_an_edit_sends_the_new_layer_and_asks_about_no_other(registry: RunningRegistry) -> None:
+    first, second = tar_layer("data/a", b"a"), tar_layer("data/b", noise(50_000))
+    edited = tar_layer("data/a", b"edited")
+    push_image(client(registry.host), image(second, first), at(registry.host))
+    with running_fault_proxy(registry.host) as proxy:
+        report = push_image(client(proxy.host), image(second, edited), at(proxy.host))
+
+    assert [layer.outcome for layer in report.layers] == [EXISTING, UPLOADED]
+    assert not any(second.descriptor.digest in request for request in proxy.requests)
+    assert proxy.count(f"HEAD .*{edited.descriptor.digest}") == 1
+
+
+def test_no_blob_is_asked_for_twice_and_the_manifest_is_the_last(
+    registry: RunningRegistry,
+) -> None:
+    pushed = image(*(tar_layer(f"data/{i}", noise(2000, i)) for i in range(9)))
+    with running_fault_proxy(registry.host) as proxy:
+        push_image(client(proxy.host), pushed, at(proxy.host))
+
+    heads = [request for request in proxy.requests if request.startswith("HEAD")]
+    assert len(heads) == len(set(heads)) == 10
+    assert proxy.requests[-1] == "PUT /v2/team/mnist/manifests/v1"
+
+
+def test_a_layer_that_occurs_twice_is_sent_once(registry: RunningRegistry) -> None:
+    layer = tar_layer("data/a", noise(2000))
+    with running_fault_proxy(registry.host) as proxy:
+        report = push_image(client(proxy.host), image(layer, layer), at(proxy.host))
+
+    assert len(report.layers) == 2
+    assert proxy.count(f"PUT .*digest={layer.descriptor.digest.replace(':', '%3A')}") == 1
+
+
+@pytest.mark.parametrize("token", [False, True])
+def test_layers_of_another_repository_are_mounted_not_sent(tmp_path: Path, token: bool) -> None:
+    with running_registry(tmp_path, token=token) as running:
+        registry = client(running.host, running.username, running.password)
+        push_image(registry, image(), at(running.host, "vendor/base:1"))
+        base = pull_image(registry, at(running.host, "vendor/base:1"), AMD64).image
+        top = tar_layer("data/train.py", b"print(1)")
+        twin = Image((*base.layers, top), base.config)
+        report = push_image(registry, twin, at(running.host))
+
+        assert [layer.outcome for layer in report.layers] == [MOUNTED, MOUNTED, UPLOADED]
+        assert report.sent == top.descriptor.size + len(twin.raw_config)
+        assert pull_image(registry, at(running.host), AMD64).digest == twin.digest
+
+
+def test_a_layer_that_cannot_be_mounted_any_more_is_sent(registry: RunningRegistry) -> None:
+    own = client(registry.host)
+    push_image(own, image(), at(registry.host, "vendor/base:1"))
+    base = pull_image(own, at(registry.host, "vendor/base:1"), AMD64).image
+    first = base.layers[0]
+    # The registry has the blob, but no link to it from where we want to mount it.
+    hexed = first.descriptor.digest.partition(":")[2]
+    (link,) = registry.data.rglob(f"vendor/base/_layers/sha256/{hexed}/link")
+    kept = _Kept(first.diff_id, first.descriptor, own, "vendor/base", first.open().read())
+    link.unlink()
+    layers = (kept, *base.layers[1:])
+    report = push_image(own, replace(base, layers=layers), at(registry.host))
+
+    assert [layer.outcome for layer in report.layers] == [UPLOADED, MOUNTED]
+
+
+def test_a_base_of_another_registry_is_copied_as_a_stream(
+    registry: RunningRegistry, registry_htpasswd: RunningRegistry
+) -> None:
+    push_image(client(registry.host), image(), at(registry.host, "vendor/base:1"))
+    base = pull_image(client(registry.host), at(registry.host, "vendor/base:1"), AMD64).image
+    there = client(registry_htpasswd.host, registry_htpasswd.username, registry_htpasswd.password)
+    report = push_image(there, base, at(registry_htpasswd.host))
+
+    assert [layer.outcome for layer in report.layers] == [UPLOADED, UPLOADED]
+    assert pull_image(there, at(registry_htpasswd.host), AMD64).digest == base.digest
