@@ -45,6 +45,5 @@ def caffe_base() -> BuiltBase:
         patch.setenv("UAITRAIN_CACHE", str(kept_cache()))
         store = Store.default()
         entry = catalogue.by_name(catalogue.load(Path("/nonexistent")), CAFFE_BASE)
-        builder = mmdebstrap.Builder(mmdebstrap.choose_program())
-        image = build(recipe.load(entry.recipe, CAFFE_BASE), builder, store)
-    return BuiltBase(CAFFE_BASE, kept_cache(), store.layout, image)
+        built = build(recipe.load(entry.recipe, CAFFE_BASE), mmdebstrap.find_builder(), store)
+    return BuiltBase(CAFFE_BASE, kept_cache(), store.layout, built.image)

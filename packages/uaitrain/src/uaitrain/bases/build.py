@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from uaitrain.atomic import storage_error, write_bytes
@@ -29,6 +30,14 @@ from uaitrain.progress import Progress, Silent
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+@dataclass(frozen=True)
+class Built:
+    """A base in the store; ``built`` tells whether this call built it."""
+
+    image: Image
+    built: bool
+
+
 def build(
     recipe: Recipe,
     builder: mmdebstrap.Builder,
@@ -37,7 +46,7 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda text: None,
-) -> Image:
+) -> Built:
     """The base of ``recipe``, from the store when it is there unless ``force``.
 
     ``note`` is told when another build has to be waited for. Raises BaseError, StorageError.
@@ -45,7 +54,7 @@ def build(
     progress = progress or Silent()
     with _alone(recipe.name, note) as record:
         if not force and store.has(recipe.name):
-            return store.image(recipe.name)
+            return Built(store.image(recipe.name), built=False)
         with _workplace(recipe.name, record) as work:
             tree, blob = work / "tree.tar", work / "layer"
             mmdebstrap.run(recipe, builder, tree, work, record.with_suffix(".log"), progress)
@@ -54,7 +63,7 @@ def build(
             task.done()
             tree.unlink()
             store.put(image(recipe, layer, contents), recipe.name, progress)
-        return store.image(recipe.name)
+        return Built(store.image(recipe.name), built=True)
 
 
 def image(recipe: Recipe, layer: Layer, contents: Contents) -> Image:

@@ -104,11 +104,11 @@ def parse(text: str, source: str, folder: Path | None) -> tuple[BaseEntry, ...]:
         at = line[1] if line else len(text.splitlines())
         raise UsageError(f"{source}:{at}: {error}", allowed="TOML") from None
     lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*base", line)]
-    unknown = sorted(set(table) - {"base"})
+    unknown = sorted(set(table) - {"base", "debian"})
     listed = table.get("base", [])
     if unknown or not isinstance(listed, list):
         raise UsageError(
-            f"{source}:1: unknown key {(unknown or ['base'])[0]!r}", allowed="[[base]]"
+            f"{source}:1: unknown key {(unknown or ['base'])[0]!r}", allowed="[[base]], [debian]"
         )
     entries: list[BaseEntry] = []
     for index, value in enumerate(listed):
@@ -158,6 +158,21 @@ def _entry(value: object, where: str, folder: Path | None) -> BaseEntry:
         recipe,
         where,
     )
+
+
+def mirrors(user_file: Path | None = None) -> tuple[str, ...]:
+    """The Debian mirrors of the user's catalogue: ``[debian]``, ``mirrors = ["..."]``."""
+    path = user_file or user_catalogue()
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        # load() has already judged the file; without one there are no mirrors.
+        return ()
+    debian = table.get("debian", {})
+    given = debian.get("mirrors", []) if isinstance(debian, dict) else None
+    if not isinstance(given, list) or not all(isinstance(mirror, str) for mirror in given):
+        raise UsageError(f"{path}: [debian] is {debian!r}", allowed='mirrors = ["URL", ...]')
+    return tuple(given)
 
 
 def by_name(catalogue: Sequence[BaseEntry], name: str) -> BaseEntry:

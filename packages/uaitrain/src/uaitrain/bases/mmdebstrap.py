@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from uaitrain.atomic import storage_error
 from uaitrain.bases.recipe import EPOCH, Recipe
+from uaitrain.engines.engine import Engine
+from uaitrain.engines.find import PROGRAMS, probe
 from uaitrain.errors import BaseError, StorageError, UaitrainError
 from uaitrain.progress import Progress, Task
 
 DEFAULT_BUILDER_IMAGE = "docker.io/library/debian:bookworm-slim"
-ENGINES = ("docker", "podman")
+MMDEBSTRAP = "mmdebstrap"
 _ENVIRONMENT = {
     "SOURCE_DATE_EPOCH": str(EPOCH),
     "PYTHONHASHSEED": "0",
@@ -41,15 +44,19 @@ _INSIDE = ("check/canmount", "check/signed-by")
 
 @dataclass(frozen=True)
 class Builder:
-    """How to run mmdebstrap: ``program`` is ``mmdebstrap``, ``docker`` or ``podman``.
+    """How to run mmdebstrap: here, or in a container of ``image`` by ``engine``.
 
     ``mirrors`` are archive addresses or ``deb`` lines as mmdebstrap takes them; none means its
     own default, which includes the security updates.
     """
 
-    program: str
+    engine: Engine | None = None
     mirrors: tuple[str, ...] = ()
     image: str = DEFAULT_BUILDER_IMAGE
+
+    @property
+    def program(self) -> str:
+        return self.engine.program if self.engine else MMDEBSTRAP
 
 
 def arguments(recipe: Recipe, mirrors: Sequence[str], mode: str) -> list[str]:
@@ -73,15 +80,14 @@ def arguments(recipe: Recipe, mirrors: Sequence[str], mode: str) -> list[str]:
 
 def command(recipe: Recipe, builder: Builder, *, root: bool) -> list[str]:
     """What is executed for ``builder`` by a user who is ``root`` or not."""
-    if builder.program == "mmdebstrap":
+    if builder.engine is None:
         argv = arguments(recipe, builder.mirrors, "root" if root else "unshare")
         dies_with_us = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         return [*dies_with_us, *argv]
     inside = arguments(recipe, builder.mirrors, "root")
     inside.insert(1, f"--skip={','.join(_INSIDE)}")
     exports = [f"--env={key}={value}" for key, value in _ENVIRONMENT.items()]
-    return [
-        builder.program,
+    return builder.engine.argv(
         "run",
         "--rm",
         "--network=host",
@@ -90,24 +96,25 @@ def command(recipe: Recipe, builder: Builder, *, root: bool) -> list[str]:
         "sh",
         "-c",
         f"(command -v mmdebstrap >/dev/null || ({_INSTALL})) && exec {shlex.join(inside)}",
-    ]
+    )
 
 
-def choose_program(wanted: str = "") -> str:
-    """``wanted``, or the first of mmdebstrap, docker, podman that works for this user.
+def find_builder(
+    wanted: str = "", mirrors: tuple[str, ...] = (), image: str = DEFAULT_BUILDER_IMAGE
+) -> Builder:
+    """mmdebstrap, docker or podman: ``wanted``, or the first that works for this user.
 
     Raises BaseError that says what is missing for each.
     """
     refusals: list[str] = []
-    for program, obstacle in _CANDIDATES.items():
-        if wanted and program != wanted:
-            continue
-        reason = obstacle()
+    for program in (wanted,) if wanted else (MMDEBSTRAP, *PROGRAMS):
+        found = None if program == MMDEBSTRAP else probe(program)
+        reason = _native_obstacle() if found is None else found.reason
         if not reason:
-            return program
+            return Builder(found.engine if found else None, mirrors, image)
         refusals.append(f"{program}: {reason}")
     raise BaseError(
-        "no way to build a base image on this machine: " + "; ".join(refusals),
+        "no base image can be built on this machine: " + "; ".join(refusals),
         allowed="mmdebstrap (as root, or as a user with subordinate ids), docker or podman",
         next_step="sudo apt-get install mmdebstrap uidmap",
     )
@@ -120,9 +127,10 @@ def _native_obstacle() -> str:
         return ""
     if not shutil.which("newuidmap"):
         return "newuidmap is missing (package uidmap), which a user who is not root needs"
-    import pwd
-
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
     for file in (Path("/etc/subuid"), Path("/etc/subgid")):
         with contextlib.suppress(OSError):
             owners = {line.split(":")[0] for line in file.read_text().splitlines()}
@@ -130,26 +138,6 @@ def _native_obstacle() -> str:
                 continue
         return f"{file} gives {user} no ids (usermod --add-subuids … --add-subgids … {user})"
     return ""
-
-
-def _engine_obstacle(program: str) -> str:
-    if not shutil.which(program):
-        return "not installed"
-    try:
-        answer = subprocess.run(
-            [program, "info"], stdin=subprocess.DEVNULL, capture_output=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "does not answer"
-    lines = answer.stderr.decode("utf-8", "replace").strip().splitlines()
-    return "" if answer.returncode == 0 else (lines[-1] if lines else "does not answer")
-
-
-_CANDIDATES: Mapping[str, Callable[[], str]] = {
-    "mmdebstrap": _native_obstacle,
-    "docker": lambda: _engine_obstacle("docker"),
-    "podman": lambda: _engine_obstacle("podman"),
-}
 
 
 def run(
@@ -160,7 +148,8 @@ def run(
     All that the build says goes to ``log``. Raises BaseError or StorageError.
     """
     argv = command(recipe, builder, root=os.geteuid() == 0)
-    environment = {**os.environ, **_ENVIRONMENT, "TMPDIR": str(work)}
+    own = builder.engine.environment if builder.engine else {}
+    environment = {**os.environ, **own, **_ENVIRONMENT, "TMPDIR": str(work)}
     try:
         with tree.open("wb") as out, log.open("wb") as said:
             child = subprocess.Popen(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from uaitrain.bases import labels
 from uaitrain.bases.catalogue import BUILD_COMMAND
 from uaitrain.errors import BaseError, NotFoundError
 from uaitrain.oci.digest import Digest
@@ -14,8 +14,6 @@ from uaitrain.oci.layout import Layout
 from uaitrain.oci.validate import validate
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress, Silent
-
-Pusher = Callable[[Image, str], None]
 
 
 @dataclass(frozen=True)
@@ -68,13 +66,7 @@ class Store:
         self.image(name)
         self.layout.remove(name)
 
-    def push(self, name: str, target: str, pusher: Pusher) -> None:
-        """Hand the base to ``pusher`` with the name it is to have there."""
-        pusher(self.image(name), target)
-
     def _describe(self, name: str) -> StoredBase:
-        from uaitrain.bases.labels import PYTHON
-
         image = self.layout.image(name)
         size = sum(layer.descriptor.size for layer in image.layers)
         return StoredBase(
@@ -82,7 +74,7 @@ class Store:
             self.digest(name),
             size + len(image.raw_config) + len(image.raw_manifest),
             str(image.config.get("created", "")),
-            image.labels.get(PYTHON, ""),
+            image.labels.get(labels.PYTHON, ""),
         )
 
 
