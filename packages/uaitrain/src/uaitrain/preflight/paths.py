@@ -1,0 +1,43 @@
+"""Which file on this machine a path of the container means."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+
+from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
+
+CODE = "code"
+DATA = "data"
+OUTPUT = "output"
+IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class Place:
+    """``container`` is absolute and normalised; ``relative`` counts from the mount's root.
+
+    ``side`` is :data:`CODE`, :data:`DATA`, :data:`OUTPUT` or :data:`IMAGE`; the last means
+    inside the base image, which is not looked into: ``host`` is None.
+    """
+
+    side: str
+    container: str
+    relative: str
+    host: Path | None
+
+
+def resolve(spec: TrainSpec, path: str) -> Place:
+    """Relative paths count from ``/data``; the mounts over ``/data`` win, as in the container."""
+    container = "/" + posixpath.normpath(posixpath.join(WORK_DIR, path)).lstrip("/")
+    mounts = (
+        (OUTPUT_DIR, OUTPUT, spec.output),
+        (DATA_DIR, DATA, spec.data),
+        (WORK_DIR, CODE, spec.code),
+    )
+    for root, side, host in mounts:
+        if container == root or container.startswith(root + "/"):
+            relative = container[len(root) + 1 :]
+            return Place(side, container, relative, host / relative)
+    return Place(IMAGE, container, container.lstrip("/"), None)

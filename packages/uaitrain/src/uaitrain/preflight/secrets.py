@@ -1,0 +1,146 @@
+"""Keys, tokens and passwords that would be pushed with the code. Never prints one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from uaitrain.files.inventory import Entry, Kind
+from uaitrain.preflight.finding import Finding
+from uaitrain.preflight.look import Look, at
+from uaitrain.preflight.rule import note, warning
+
+FILE = warning(
+    "secret-file",
+    "a file whose name says that it holds credentials",
+    "everybody who may pull the image can read it, also after a later pack removes it",
+    "list it under ignore in uaitrain.toml, or move it out of the code folder",
+)
+TEXT = warning(
+    "secret-text",
+    "a private key, token or password in a text file",
+    "everybody who may pull the image can read it, also after a later pack removes it",
+    "read it from the environment or from /data/data, and change it where it was pushed already",
+)
+LIMIT = note(
+    "secret-scan-limited",
+    "only a part of the code folder's text was searched for secrets",
+    "the search is bounded, so that a pack stays fast",
+    "keep data out of the code folder",
+)
+RULES = (FILE, TEXT, LIMIT)
+
+MOST_FILES = 5_000
+MOST_BYTES = 64 << 20
+LARGEST_FILE_BYTES = 1 << 20
+MOST_FINDINGS = 20
+BINARY_PROBE_BYTES = 4096
+
+SECRET_NAMES = frozenset(
+    (
+        "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", ".netrc", "_netrc", ".pgpass",
+        ".git-credentials", ".dockercfg", ".htpasswd", ".pypirc", "service-account.json",
+    )
+)  # fmt: skip
+SECRET_SUFFIXES = (".kdbx", ".p12", ".pfx", ".jks", ".ppk")
+SECRET_PATHS = (".aws/credentials", ".docker/config.json", ".kube/config", ".ssh/config")
+LIKELY_SUFFIXES = (
+    ".env", ".ini", ".cfg", ".conf", ".toml", ".yaml", ".yml", ".json", ".properties", ".pem",
+    ".key", ".sh", ".py", ".txt",
+)  # fmt: skip
+"""Searched first, so that the limits cut what matters least."""
+
+KINDS: tuple[tuple[str, bytes], ...] = (
+    ("a private key", rb"-----BEGIN (?:[A-Z0-9]+ ){0,2}PRIVATE KEY(?: BLOCK)?-----"),
+    ("an AWS access key", rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    ("a GitHub token", rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})"),
+    ("a GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20}"),
+    ("a Hugging Face token", rb"\bhf_[A-Za-z0-9]{34}\b"),
+    ("a Google API key", rb"\bAIza[0-9A-Za-z_-]{35}"),
+    ("a Slack token", rb"\bxox[abprs]-[0-9A-Za-z-]{20,}"),
+    ("a PyPI token", rb"\bpypi-AgE[A-Za-z0-9_-]{40,}"),
+    ("a JSON web token", rb"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    ("a registry login", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/]{12,}={0,2}\""),
+    (
+        "a password in an address",
+        rb"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'<>${}]+:[^\s/@\"'<>${}*]{3,}@",
+    ),
+    (
+        "a password or key",
+        rb"(?i:\b[a-z0-9_.-]{0,40}(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
+        rb"[\"']?[ \t]*[=:][ \t]*[\"'][^\"'\s<>${}*]{8,200}[\"'])",
+    ),
+)
+ALL = re.compile(b"|".join(b"(" + pattern + b")" for _, pattern in KINDS))
+UNQUOTED = re.compile(
+    rb"(?im:^[ \t]*(?:export[ \t]+)?[a-z0-9_.-]{0,40}"
+    rb"(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
+    rb"[ \t]*[=:][ \t]*[^\s\"'<>${}*#(\[]{8,200}[ \t]*\r?$)"
+)
+UNQUOTED_SUFFIXES = (".env", ".ini", ".cfg", ".conf", ".properties", ".yaml", ".yml")
+"""Where a value stands without quotes; in program text it would be a variable."""
+
+PLACEHOLDER = re.compile(
+    rb"(?i)your|example|changeme|change_me|placeholder|xxxx|dummy|os\.environ|getenv|getpass"
+)
+
+
+def check(look: Look) -> Iterator[Finding]:
+    root = look.spec.code
+    candidates: list[Entry] = []
+    for entry in look.entries.values():
+        if entry.kind is not Kind.FILE:
+            continue
+        if _secret_name(entry.path):
+            yield FILE.finding(f"{entry.path} looks like credentials", str(root / entry.path))
+        elif 0 < entry.size <= LARGEST_FILE_BYTES:
+            candidates.append(entry)
+    candidates.sort(key=lambda entry: not entry.path.endswith(LIKELY_SUFFIXES))
+    searched, read_bytes, told = 0, 0, 0
+    for entry in candidates:
+        if searched == MOST_FILES or read_bytes > MOST_BYTES or told >= MOST_FINDINGS:
+            break
+        searched += 1
+        read_bytes += entry.size
+        for line, kind in _in_file(look, entry):
+            told += 1
+            yield TEXT.finding(f"{kind} in {entry.path}", at(root / entry.path, line))
+    if searched < len(candidates):
+        what = f"{searched:,} of {len(candidates):,} text-sized files searched for secrets"
+        yield LIMIT.finding(what, str(root))
+
+
+def _secret_name(path: str) -> bool:
+    name = PurePosixPath(path).name if "/" in path else path
+    return (
+        name in SECRET_NAMES
+        or name.endswith(SECRET_SUFFIXES)
+        or (
+            path.endswith(SECRET_PATHS)
+            and ("/" + path).endswith(tuple("/" + p for p in SECRET_PATHS))
+        )
+    )
+
+
+def _in_file(look: Look, entry: Entry) -> list[tuple[int, str]]:
+    try:
+        data = (look.spec.code / entry.path).read_bytes()
+    except OSError:
+        return []
+    if b"\0" in data[:BINARY_PROBE_BYTES]:
+        return []
+    found = [
+        (match.start(), KINDS[(match.lastindex or 1) - 1][0])
+        for match in ALL.finditer(data)
+        if not PLACEHOLDER.search(match.group())
+    ]
+    if entry.path.endswith(UNQUOTED_SUFFIXES):
+        kind = KINDS[-1][0]
+        found += [
+            (match.start(), kind)
+            for match in UNQUOTED.finditer(data)
+            if not PLACEHOLDER.search(match.group())
+        ]
+    lines = sorted({(data.count(b"\n", 0, start) + 1, kind) for start, kind in found})
+    return lines[:MOST_FINDINGS]

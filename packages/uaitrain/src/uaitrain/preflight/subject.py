@@ -1,0 +1,31 @@
+"""What preflight looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from uaitrain.files.inventory import Inventory
+from uaitrain.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """What is known of one accelerator's base; None means not known.
+
+    ``python`` is a version such as ``2.7.6``, ``has_python`` tells of ``/usr/bin/python``.
+    """
+
+    name: str
+    python: str | None = None
+    has_python: bool | None = None
+    is_cpu_build: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A job before anything is built: the spec, the selected files, the bases by accelerator."""
+
+    spec: TrainSpec
+    inventory: Inventory
+    bases: Mapping[str, BaseFacts] = field(default_factory=dict)
