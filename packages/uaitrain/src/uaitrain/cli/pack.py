@@ -1,0 +1,160 @@
+"""``uaitrain pack``: both images, the push, the commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uaitrain.cli.access import access_from, add_access_arguments
+from uaitrain.cli.console import Console, human_bytes
+from uaitrain.errors import EXIT_OK
+from uaitrain.settings import add_spec_arguments, spec_from
+from uaitrain.spec import CPU, GPU
+
+if TYPE_CHECKING:
+    from uaitrain.flow import PackOptions, PackResult
+    from uaitrain.spec import TrainSpec
+
+_EXAMPLES = """\
+examples:
+  uaitrain pack                            build both, load them into Docker or Podman
+  uaitrain pack --push                     and push the GPU image to where `image` says
+  uaitrain pack --push --no-load           only push: needs no engine at all
+  uaitrain pack --layout images            both images into an OCI layout folder
+  printf %s "$PASSWORD" | uaitrain pack --push --username me --password-stdin
+
+Standard output is the text of uaitrain_cmd.txt; uaitrain.log beside it tells what was done.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "pack",
+        help="build both images, push the GPU image, write the commands",
+        description="Turn the code folder into a CPU and a GPU image that share its layers, and\n"
+        "write the commands that run them into uaitrain_cmd.txt.",
+        epilog=_EXAMPLES,
+    )
+    add_spec_arguments(parser)
+    add_pack_arguments(parser)
+    parser.add_argument("--push", action="store_true", help="push the GPU image")
+    add_access_arguments(parser)
+
+
+def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that both faces share."""
+    group = parser.add_argument_group("packing")
+    group.add_argument("--no-check", action="store_true", help="pack even if the preflight objects")
+    group.add_argument("--no-load", action="store_true", help="leave the local engine alone")
+    group.add_argument(
+        "--engine", choices=("docker", "podman"), help="which engine loads the images"
+    )
+    group.add_argument(
+        "--layout",
+        type=Path,
+        metavar="DIR",
+        help="put both images into an OCI layout, not an engine",
+    )
+    group.add_argument(
+        "--manifest-format",
+        choices=("oci", "docker"),
+        default="",
+        help="type of the manifests (default: as the base's)",
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    from uaitrain.flow import pack
+
+    spec = spec_from(arguments)
+    access = access_from(arguments, spec.target.host)
+    options = options_from(arguments, access, push=arguments.push)
+    show(spec, pack(spec, options, console), console, as_json=arguments.json)
+    return EXIT_OK
+
+
+def options_from(arguments: argparse.Namespace, access: Any, *, push: bool) -> PackOptions:
+    from uaitrain.flow import PackOptions
+
+    return PackOptions(
+        folder=Path.cwd(),
+        access=access,
+        push=push,
+        load=not arguments.no_load,
+        check=not arguments.no_check,
+        engine=arguments.engine,
+        layout=arguments.layout.absolute() if arguments.layout else None,
+        manifest_format=arguments.manifest_format,
+    )
+
+
+def show(spec: TrainSpec, result: PackResult, console: Console, *, as_json: bool) -> None:
+    """Standard output is exactly the commands file; what was done goes to stderr."""
+    from uaitrain.commands import text
+
+    if as_json:
+        console.json(describe(spec, result))
+    references = {CPU: spec.target.cpu, GPU: spec.target.gpu}
+    for accelerator, report in result.places:
+        done = f"{report.sent} layers sent ({human_bytes(report.sent_bytes)})"
+        done += f", {report.mounted} mounted" if report.mounted else ""
+        done += f", {report.reused} there already"
+        console.note(
+            f"{accelerator} image {references[accelerator]} -> {report.place}: {done}, "
+            f"{report.seconds:.1f} s" + (f" ({report.note})" if report.note else "")
+        )
+    console.note(f"the commands are also in {result.commands_file}")
+    sys.stdout.flush()
+    console.out(text(result.commands).rstrip("\n"))
+
+
+def describe(spec: TrainSpec, result: PackResult) -> dict[str, Any]:
+    """The result for programs. A layer is ``base``, ``new`` or ``reused`` (known, not read)."""
+    images = {}
+    for accelerator, reference in ((CPU, spec.target.cpu), (GPU, spec.target.gpu)):
+        image, base = result.images[accelerator], result.bases[accelerator]
+        ours = {layer.diff_id: layer for layer in result.layers}
+        layers = []
+        for layer in image.layers:
+            own = ours.get(layer.diff_id)
+            layers.append(
+                image.layer_descriptor(layer).to_json()
+                | {
+                    "diff_id": layer.diff_id,
+                    "name": own.plan.name if own else "base",
+                    "state": ("reused" if own.known else "new") if own else "base",
+                }
+            )
+        images[accelerator] = {
+            "reference": str(reference),
+            "digest": image.digest,
+            "media_type": image.media_type,
+            "size": sum(layer["size"] for layer in layers) + image.config_descriptor.size,
+            "base": {"name": base.name, "digest": base.digest},
+            "layers": layers,
+        }
+    return {
+        "images": images,
+        "places": [
+            {
+                "image": accelerator,
+                "place": report.place,
+                "new": report.sent,
+                "reused": report.reused,
+                "mounted": report.mounted,
+                "sent_bytes": report.sent_bytes,
+                "seconds": round(report.seconds, 3),
+                "note": report.note,
+            }
+            for accelerator, report in result.places
+        ],
+        "commands": {
+            "deploy": list(result.commands.deploy.argv),
+            CPU: list(result.commands.cpu.argv),
+            GPU: list(result.commands.gpu.argv),
+        },
+        "commands_file": str(result.commands_file),
+        "seconds": {name: round(value, 3) for name, value in result.seconds.items()},
+    }

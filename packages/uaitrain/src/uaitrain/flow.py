@@ -1,0 +1,320 @@
+"""The verbs from end to end, each short enough to read at a glance.
+
+pack: read the folder ► preflight ► layers ► twin images ► local store ► commands ► registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from uaitrain import atomic
+from uaitrain.access import Access, Registries
+from uaitrain.assemble import Base, RunManifest, assemble
+from uaitrain.bases import catalogue
+from uaitrain.bases.probe import has_python
+from uaitrain.bases.resolve import ResolvedBase, resolve_base
+from uaitrain.bases.store import Store
+from uaitrain.commands import Commands, deploy_argv, render_commands, run_argv, text
+from uaitrain.errors import PreflightError, UaitrainError, UsageError
+from uaitrain.files.cache import LayerCache
+from uaitrain.files.inventory import Inventory
+from uaitrain.files.layers import FileLayer, build_layers
+from uaitrain.files.plan import plan_layers
+from uaitrain.files.select import select
+from uaitrain.frameworks import stock
+from uaitrain.oci.descriptor import DOCKER_MANIFEST, OCI_MANIFEST, Platform
+from uaitrain.oci.image import Image
+from uaitrain.oci.reference import Reference
+from uaitrain.oci.validate import validate
+from uaitrain.origin import created_at, source_date_epoch
+from uaitrain.paths import cache_dir
+from uaitrain.preflight.finding import Finding, Severity
+from uaitrain.progress import Progress
+from uaitrain.runlog import RunLog
+from uaitrain.sinks import SinkReport
+from uaitrain.spec import CPU, GPU, WORK_DIR, TrainSpec
+
+if TYPE_CHECKING:
+    from uaitrain.engines import Engine
+    from uaitrain.registry.pull import PulledImage
+
+COMMANDS_FILE = "uaitrain_cmd.txt"
+LOG_FILE = "uaitrain.log"
+LAYOUT_FOLDER = "uaitrain_images"
+MANIFEST_FORMATS = {"oci": OCI_MANIFEST, "docker": DOCKER_MANIFEST}
+
+
+class Reporter(Protocol):
+    """Who tells the user what goes on (the command line's console)."""
+
+    progress: Progress
+
+    def note(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """How to pack, apart from what. ``folder`` gets the commands file and the log.
+
+    ``manifest_format`` is a key of ``MANIFEST_FORMATS`` or empty: as the base's. ``layout`` is a
+    folder for an OCI layout with both images, instead of an engine's store.
+    """
+
+    folder: Path
+    access: Access
+    push: bool = False
+    load: bool = True
+    check: bool = True
+    engine: str | None = None
+    layout: Path | None = None
+    manifest_format: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that was looked at, before anything is built."""
+
+    inventory: Inventory
+    bases: Mapping[str, ResolvedBase]
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.severity is Severity.ERROR)
+
+
+@dataclass(frozen=True)
+class PackResult:
+    """What a pack made and where it went; ``places`` holds one report for each store and image."""
+
+    images: Mapping[str, Image]
+    bases: Mapping[str, ResolvedBase]
+    layers: tuple[FileLayer, ...]
+    places: tuple[tuple[str, SinkReport], ...]
+    commands: Commands
+    commands_file: Path
+    seconds: Mapping[str, float]
+
+
+def prepare(
+    spec: TrainSpec, registries: Registries, log: RunLog, *, check: bool = True
+) -> Prepared:
+    """Read the folder, find the bases, run the preflight."""
+    from uaitrain.preflight import Subject, run_checks
+    from uaitrain.preflight.subject import BaseFacts
+
+    with log.phase("reading the code folder"):
+        inventory = select(spec.code, spec.ignore)
+    with log.phase("finding the bases"):
+        bases = find_bases(spec, registries)
+    if not check:
+        return Prepared(inventory, bases, ())
+    with log.phase("preflight"):
+        facts = {
+            accelerator: BaseFacts(
+                base.name,
+                base.python or None,
+                has_python(base.image, local=base.local),
+                base.accelerator == CPU,
+            )
+            for accelerator, base in bases.items()
+        }
+        findings = run_checks(Subject(spec, inventory, facts))
+    return Prepared(inventory, bases, findings)
+
+
+def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, ResolvedBase]:
+    """The CPU and the GPU base; of one in a registry only manifest and config are read."""
+    known, store = catalogue.load(), Store.default()
+    chosen = {
+        accelerator: catalogue.choose(
+            known, spec.framework, accelerator, choice, spec.internal_uhub
+        )
+        for accelerator, choice in spec.bases.items()
+    }
+
+    def pull(reference: Reference) -> PulledImage:
+        from uaitrain.registry.pull import pull_image
+
+        connection = registries.connect(reference.registry, reference.repository)
+        return pull_image(connection, reference, Platform())
+
+    # The same base for both is read once.
+    resolved = {choice: resolve_base(choice, store, pull) for choice in set(chosen.values())}
+    return {accelerator: resolved[choice] for accelerator, choice in chosen.items()}
+
+
+def pack(spec: TrainSpec, options: PackOptions, reporter: Reporter) -> PackResult:
+    """Build both images and put them where they belong. Whatever fails, the log is written."""
+    log = RunLog()
+    try:
+        return _pack(spec, options, reporter, log)
+    except UaitrainError as error:
+        log.line(f"error: {error}")
+        raise
+    finally:
+        if options.folder.is_dir():
+            log.write(options.folder / LOG_FILE)
+
+
+def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog) -> PackResult:
+    if options.push and not spec.target.host:
+        raise UsageError(
+            f"cannot push {spec.target.gpu}: it names no registry",
+            next_step="give --image host/registry/name:tag",
+        )
+    registries = Registries(options.access)
+    prepared = prepare(spec, registries, log, check=options.check)
+    _judge(prepared, reporter, log)
+    with log.phase("layers"):
+        layers = job_layers(spec, prepared.inventory, reporter.progress)
+    images = twins(spec, prepared.bases, layers, options.manifest_format)
+    engine = _engine(options)
+    places: list[tuple[str, SinkReport]] = []
+    with log.phase("local images"):
+        places += _keep_cpu(spec, options, images[CPU], engine, reporter)
+    commands, commands_file = _write_commands(spec, options, engine)
+    if options.push:
+        with log.phase("push"):
+            places.append((GPU, _push(spec, registries, images[GPU], reporter)))
+    with log.phase("local images"):
+        places += _keep_gpu(spec, options, prepared.bases[GPU], images[GPU], engine, reporter)
+    for accelerator, report in places:
+        log.line(f"{accelerator} image {images[accelerator].digest}: {report}")
+    LayerCache(cache_dir() / "layers").prune()
+    return PackResult(
+        images, prepared.bases, layers, tuple(places), commands, commands_file, log.seconds
+    )
+
+
+def _judge(prepared: Prepared, reporter: Reporter, log: RunLog) -> None:
+    if not prepared.findings:
+        return
+    from uaitrain.preflight.render import render
+
+    shown = render(prepared.findings)
+    log.line(shown)
+    reporter.note(shown)
+    if prepared.errors:
+        count = len(prepared.errors)
+        raise PreflightError(
+            f"preflight found {count} error{'s' if count > 1 else ''}; nothing was packed",
+            next_step="mend what is listed above, or pack anyway with --no-check",
+        )
+
+
+def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tuple[FileLayer, ...]:
+    """The layers that both images share: the stock entry if the code has none, then the code."""
+    cache = LayerCache(cache_dir() / "layers")
+    mtime = source_date_epoch() or 0
+    prefix = WORK_DIR.strip("/")
+    own = build_layers(spec.code, plan_layers(inventory, prefix, mtime), cache, progress)
+    if not stock.is_needed(spec, inventory):
+        return own
+    entry = stock.inventory()
+    return build_layers(entry.root, plan_layers(entry, prefix, mtime), cache, progress) + own
+
+
+def twins(
+    spec: TrainSpec,
+    bases: Mapping[str, ResolvedBase],
+    layers: tuple[FileLayer, ...],
+    manifest_format: str = "",
+) -> Mapping[str, Image]:
+    """The CPU and the GPU image: the same layers on two bases."""
+    runs = RunManifest(deploy_argv(spec), run_argv(spec, CPU), run_argv(spec, GPU))
+    created = created_at(spec.code)
+    images = {}
+    for accelerator, base in bases.items():
+        image = assemble(
+            Base(base.image, base.name, base.digest), layers, spec, accelerator, runs, created
+        )
+        if manifest_format:
+            image = image.with_media_type(MANIFEST_FORMATS[manifest_format])
+        validate(image)
+        images[accelerator] = image
+    return images
+
+
+def _engine(options: PackOptions) -> Engine | None:
+    from uaitrain.engines import find_engine, require_engine
+
+    if not options.load or options.layout:
+        return None
+    return require_engine(options.engine) if options.engine else find_engine()
+
+
+def _keep_cpu(
+    spec: TrainSpec,
+    options: PackOptions,
+    image: Image,
+    engine: Engine | None,
+    reporter: Reporter,
+) -> list[tuple[str, SinkReport]]:
+    if engine:
+        from uaitrain.sinks.engine import EngineSink
+
+        return [(CPU, EngineSink(engine).put(image, spec.target.cpu, reporter.progress))]
+    if not options.load and not options.layout:
+        return []
+    from uaitrain.sinks.layout import LayoutFolder
+
+    folder = options.layout or options.folder / LAYOUT_FOLDER
+    if not options.layout:
+        reporter.warn(
+            f"no container engine here: the CPU image {spec.target.cpu} goes to the OCI layout "
+            f"{folder}; `uaitrain doctor` says how to get an engine"
+        )
+    return [(CPU, LayoutFolder(folder).put(image, spec.target.cpu, reporter.progress))]
+
+
+def _keep_gpu(
+    spec: TrainSpec,
+    options: PackOptions,
+    base: ResolvedBase,
+    image: Image,
+    engine: Engine | None,
+    reporter: Reporter,
+) -> list[tuple[str, SinkReport]]:
+    if options.layout:
+        from uaitrain.sinks.layout import LayoutFolder
+
+        return [(GPU, LayoutFolder(options.layout).put(image, spec.target.gpu, reporter.progress))]
+    if not engine:
+        return []
+    from uaitrain.engines.store import shared_layers
+    from uaitrain.sinks.engine import EngineSink
+
+    base_layers = base.image.diff_ids
+    if not base.local and shared_layers(engine, image.diff_ids) < len(base_layers):
+        reporter.note(
+            f"the GPU image is not loaded here: its base {base.name} is only in the registry; "
+            f"{' '.join(engine.words)} pull {spec.target.gpu} fetches it"
+        )
+        return []
+    return [(GPU, EngineSink(engine).put(image, spec.target.gpu, reporter.progress))]
+
+
+def _write_commands(
+    spec: TrainSpec, options: PackOptions, engine: Engine | None
+) -> tuple[Commands, Path]:
+    """Before the push, so that a failed one loses nothing."""
+    from uaitrain.engines.facts import local_facts
+
+    commands = render_commands(spec, local_facts(engine))
+    path = options.folder / COMMANDS_FILE
+    atomic.write_bytes(path, text(commands).encode("utf-8", "surrogateescape"))
+    return commands, path
+
+
+def _push(spec: TrainSpec, registries: Registries, image: Image, reporter: Reporter) -> SinkReport:
+    from uaitrain.sinks.registry import RegistrySink
+
+    target = spec.target.gpu
+    sink = RegistrySink(registries.connect(target.registry, target.repository))
+    return sink.put(image, target, reporter.progress)
