@@ -35,12 +35,13 @@ class RunningDocker:
 
 
 @contextmanager
-def running_docker(storage: Path | None = None) -> Iterator[RunningDocker]:
+def running_docker(storage: Path | None = None, *, keep: bool = False) -> Iterator[RunningDocker]:
     """A Docker engine with no images, on a socket of its own, until the block ends.
 
     ``storage`` says where its images go (a folder that exists), else a new folder under the
-    system's temporary one. The engine has no network of its own: containers get none. Raises
-    AssertionError with what to install, or with the engine's log.
+    system's temporary one; ``keep`` leaves them there for the next time. The engine has no
+    network of its own: containers get none. Raises AssertionError with what to install, or with
+    the engine's log.
     """
     _must_have("dockerd", "docker.io")
     _must_have("docker", "docker.io")
@@ -76,7 +77,8 @@ def running_docker(storage: Path | None = None) -> Iterator[RunningDocker]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        subprocess.run([*_ROOT, "rm", "-rf", str(folder), str(running.data)], check=True)
+        gone = [str(folder)] if keep and storage else [str(folder), str(running.data)]
+        subprocess.run([*_ROOT, "rm", "-rf", *gone], check=True)
 
 
 def _wait_until_it_answers(running: RunningDocker, process: subprocess.Popen[bytes]) -> None:

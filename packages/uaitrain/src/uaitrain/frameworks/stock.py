@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from uaitrain.files.inventory import Inventory
@@ -19,6 +18,6 @@ def is_needed(spec: TrainSpec, inventory: Inventory) -> bool:
 
 def inventory() -> Inventory:
     """The stock entry alone, as a code folder of one file."""
-    folder = Path(str(resources.files("uaitrain.container")))
+    folder = Path(__file__).parent.parent / "container"
     chosen = select(folder)
     return Inventory(folder, tuple(e for e in chosen.entries if e.path == NAME))
