@@ -16,7 +16,7 @@ from uaitrain.oci.digest import digest_of
 from uaitrain.oci.image import History, Image
 from uaitrain.oci.layer import BlobLayer
 
-APPLETS = ("sh", "cat", "echo", "false", "id", "kill", "ls", "ps", "sleep", "touch", "wc")
+APPLETS = ("sh", "ash", "cat", "echo", "false", "id", "kill", "ls", "ps", "sleep", "touch", "wc")
 
 
 def busybox(folder: Path) -> bytes:

@@ -1,0 +1,1 @@
+"""Watching a training run: the log's events, the live line, the container, the curve."""
