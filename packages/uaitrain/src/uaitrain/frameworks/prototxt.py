@@ -159,9 +159,10 @@ def _syntax(text: str, error: Any) -> Problem:
     line, column = error.GetLine() or 1, error.GetColumn() or 1
     detail = re.sub(r"^\d+:\d+ : (?:'.*': )?", "", str(error), flags=re.DOTALL).rstrip(".")
     token = token_at(text, line, column)
-    opened = unclosed(text)
-    if opened and (token is None or token.kind == "end" or detail.startswith("Expected")):
-        what = f'the "{opened.text}" of line {opened.line} is never closed: {detail}'
+    opened = unclosed(text, line, column)
+    if opened:
+        line, column = opened.line, opened.column
+        what = f'the "{opened.text}" is never closed: {detail} (line {error.GetLine()})'
     elif token is None or token.kind == "end":
         what = f"the text ends too early: {detail}"
     elif token.text in detail:

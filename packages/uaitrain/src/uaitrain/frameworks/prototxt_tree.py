@@ -78,15 +78,18 @@ def token_at(text: str, line: int, column: int) -> Token | None:
     return next((t for t in tokens(text) if (t.line, t.column) == (line, column)), None)
 
 
-def unclosed(text: str) -> Token | None:
-    """The outermost bracket that is opened and never closed."""
+def unclosed(text: str, line: int, column: int) -> Token | None:
+    """The innermost bracket that is open at that place, if any of the text's is never closed."""
     opened: list[Token] = []
+    there: Token | None = None
     for token in tokens(text):
+        if (token.line, token.column) >= (line, column) and there is None:
+            there = opened[-1] if opened else None
         if token.kind == "mark" and token.text in "{<[":
             opened.append(token)
         elif token.kind == "mark" and token.text in "}>]" and opened:
             opened.pop()
-    return opened[0] if opened else None
+    return (there or opened[-1]) if opened else None
 
 
 class _Stream:
