@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
+import threading
+import time
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from support.fault_proxy import running_fault_proxy
-from support.images import at, client, image, noise, tar_layer
+from support.fault_proxy import Fault, running_fault_proxy
+from support.images import at, blob_layer, client, image, noise, tar_layer
 from support.registry import RunningRegistry, running_registry
+from uaitrain.errors import DigestError, RegistryError, SourceError, UsageError
 from uaitrain.oci.descriptor import DOCKER_MANIFEST, Platform
 from uaitrain.oci.image import Image
+from uaitrain.oci.reference import Reference
+from uaitrain.progress import Silent
 from uaitrain.registry.pull import RegistryLayer, pull_image
 from uaitrain.registry.push import EXISTING, MOUNTED, UPLOADED, push_image
+from uaitrain.sinks.registry import RegistrySink
 
 AMD64 = Platform()
 
@@ -156,3 +164,127 @@ def test_a_base_of_another_registry_is_copied_as_a_stream(
 
     assert [layer.outcome for layer in report.layers] == [UPLOADED, UPLOADED]
     assert pull_image(there, at(registry_htpasswd.host), AMD64).digest == base.digest
+
+
+def test_the_first_error_ends_the_push_and_no_tag_appears(registry: RunningRegistry) -> None:
+    layers = [blob_layer(noise(3 << 20, seed)) for seed in range(6)]
+    spoiled = replace(layers[3], opener=lambda: BytesIO(b"something else"))
+    own = client(registry.host)
+    with pytest.raises(SourceError, match="only 14 of 3145728"):
+        push_image(own, image(*layers[:3], spoiled, *layers[4:]), at(registry.host), parallel=3)
+
+    assert own.head_manifest("team/mnist", "v1") is None
+    push_image(own, image(*layers), at(registry.host))
+    assert own.head_manifest("team/mnist", "v1") == image(*layers).digest
+
+
+def test_ctrl_c_leaves_no_tag_and_the_next_push_goes_on(registry: RunningRegistry) -> None:
+    first, second = blob_layer(noise(1000)), blob_layer(noise(3 << 20))
+    program = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from support.images import at, blob_layer, client, image, noise
+from uaitrain.registry.push import push_image
+layers = [blob_layer(noise(1000)), blob_layer(noise(3 << 20))]
+push_image(client({{host!r}}), image(*layers), at({{host!r}}), parallel=1)
+"""
+    held = threading.Event()
+    with running_fault_proxy(registry.host) as proxy:
+        hold = Fault("^PUT .*uploads", before=lambda: (held.set(), time.sleep(0.5)))
+        proxy.faults += [Fault("^PUT .*uploads", times=1), hold]
+        child = subprocess.Popen(
+            [sys.executable, "-c", program.format(host=proxy.host)], stderr=subprocess.PIPE
+        )
+        assert held.wait(30)
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=30)
+
+    assert b"KeyboardInterrupt" in stderr
+    assert child.returncode != 0
+    own = client(registry.host)
+    assert own.head_manifest("team/mnist", "v1") is None
+    report = push_image(own, image(first, second), at(registry.host))
+    assert sorted(layer.outcome for layer in report.layers) == [EXISTING, UPLOADED]
+
+
+def test_a_registry_that_wants_dockers_format_leads_to_the_flag(
+    registry: RunningRegistry,
+) -> None:
+    said = b'{"errors":[{"code":"MANIFEST_INVALID","message":"unknown media type"}]}'
+    for fault in (Fault("^PUT .*manif", status=400, body=said), Fault("^PUT .*manif", status=415)):
+        with running_fault_proxy(registry.host, fault) as proxy:
+            with pytest.raises(RegistryError) as caught:
+                push_image(client(proxy.host), image(), at(proxy.host))
+            assert "--manifest-format docker" in caught.value.next_step
+
+
+def test_blobs_that_the_old_manifest_promised_in_vain_are_sent(
+    registry: RunningRegistry,
+) -> None:
+    kept, new = tar_layer("data/a", b"a"), tar_layer("data/b", b"b")
+    own = client(registry.host)
+    push_image(own, image(kept), at(registry.host))
+    hexed = kept.descriptor.digest.partition(":")[2]
+    (link,) = registry.data.rglob(f"team/mnist/_layers/sha256/{hexed}/link")
+    link.unlink()
+    report = push_image(own, image(kept, new), at(registry.host))
+
+    assert [layer.outcome for layer in report.layers] == [UPLOADED, UPLOADED]
+    assert pull_image(own, at(registry.host), AMD64).image.layers[0].open().read()
+
+
+def test_a_registry_that_stored_something_else_is_found_out(registry: RunningRegistry) -> None:
+    lies = Fault("^PUT .*manif", headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"})
+    with running_fault_proxy(registry.host, lies) as proxy, pytest.raises(DigestError):
+        push_image(client(proxy.host), image(), at(proxy.host))
+
+
+def test_the_progress_ends_at_the_size_of_what_was_sent(registry: RunningRegistry) -> None:
+    shown: dict[str, int] = {}
+
+    class Counting:
+        def start(self, name: str, total: int | None = None) -> Counting:
+            task = Counting()
+            task.name = name
+            shown[name] = -(total or 0)
+            return task
+
+        name = ""
+
+        def advance(self, amount: int) -> None:
+            shown[self.name] += amount
+
+        def done(self, note: str = "") -> None:
+            pass
+
+    broken = Fault("^PUT .*uploads", reset_after=1000)
+    with running_fault_proxy(registry.host, broken) as proxy:
+        push_image(client(proxy.host), image(), at(proxy.host), progress=Counting())
+
+    assert set(shown.values()) == {0}
+    assert len(shown) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", ["other.example.org/team/mnist:v1", "{host}/x@sha256:" + "0" * 64]
+)
+def test_a_reference_that_cannot_be_meant_is_refused(registry: RunningRegistry, wrong: str) -> None:
+    reference = Reference.parse(wrong.format(host=registry.host))
+    with pytest.raises(UsageError):
+        push_image(client(registry.host), image(), reference)
+
+
+def test_an_image_can_be_pushed_by_digest_alone(registry: RunningRegistry) -> None:
+    reference = Reference(registry.host, "team/mnist", "", image().digest)
+    push_image(client(registry.host), image(), reference)
+
+    assert pull_image(client(registry.host), reference, AMD64).digest == image().digest
+
+
+def test_the_sink_tells_what_was_sent(registry: RunningRegistry) -> None:
+    sink = RegistrySink(client(registry.host))
+    first = sink.put(image(), at(registry.host), Silent())
+    second = sink.put(image(), at(registry.host), Silent())
+
+    assert (first.sent, first.reused, first.note) == (2, 0, "")
+    assert (second.sent, second.reused, second.sent_bytes) == (0, 2, 0)
+    assert second.note == "the very image was there already"

@@ -8,12 +8,15 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from support.certificates import KeyPair
 
 _HOP = {"connection", "transfer-encoding", "keep-alive"}
 
@@ -24,7 +27,9 @@ class Fault:
 
     ``status`` answers in the registry's place. ``reset_after`` passes that many bytes of the
     request's body on and then resets both connections. ``change`` edits the answer's body;
-    ``cut_after`` breaks the answer off there. ``before`` runs before anything else (a pause,
+    ``cut_after`` breaks the answer off there. ``keep`` stores that many bytes of an upload as a
+    registry that can resume does, then resets the connection. ``spoil`` alters the first byte
+    of the request's body. ``before`` runs before anything else (a pause,
     something done to the registry). ``headers`` are added to the answer.
     """
 
@@ -35,6 +40,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     reset_after: int | None = None
     cut_after: int | None = None
+    keep: int | None = None
+    spoil: bool = False
     change: Callable[[bytes], bytes] | None = None
     before: Callable[[], object] | None = None
 
@@ -48,6 +55,7 @@ class FaultProxy:
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     seen: list[dict[str, str]] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fault(self, request: str, headers: dict[str, str]) -> Fault | None:
@@ -74,15 +82,23 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _any(self) -> None:
-            with suppress(OSError, http.client.HTTPException):
-                self._serve()
+            try:
+                with ExitStack() as stack:
+                    self._serve(stack)
+            except (OSError, http.client.HTTPException):
+                self.close_connection = True
+
+        def _upstream(self, stack: ExitStack) -> http.client.HTTPConnection:
+            connection = http.client.HTTPConnection(proxy.upstream, timeout=30)
+            stack.callback(connection.close)
+            return connection
 
         def __getattr__(self, name: str) -> Callable[[], None]:
             if name.startswith("do_"):
                 return self._any
             raise AttributeError(name)
 
-        def _serve(self) -> None:
+        def _serve(self, stack: ExitStack) -> None:
             fault = proxy.fault(f"{self.command} {self.path}", dict(self.headers.items()))
             length = int(self.headers.get("Content-Length") or 0)
             if fault and fault.before:
@@ -92,8 +108,12 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                     length -= len(self.rfile.read(min(length, 1 << 16)))
                 self._send(fault.status, fault.headers, fault.body)
                 return
-            upstream = http.client.HTTPConnection(proxy.upstream, timeout=30)
-            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            if fault and fault.keep is not None:
+                self._keep(fault.keep, stack)
+                return
+            path = proxy.kept.get(self.path, self.path) if self.command == "GET" else self.path
+            upstream = self._upstream(stack)
+            upstream.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 upstream.putheader(name, value)
             upstream.endheaders()
@@ -105,13 +125,19 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                         # What was passed on must have arrived before the line goes dead.
                         upstream.sock.shutdown(socket.SHUT_WR)
                         upstream.sock.recv(1)
-                        upstream.close()
                         self.close_connection = True
                         _reset(self.connection)
                         return
                     limit = min(length, fault.reset_after)
                 data = self.rfile.read(min(limit - passed, 1 << 16))
-                upstream.send(data)
+                if fault and fault.spoil and not passed:
+                    data = bytes([data[0] ^ 1]) + data[1:]
+                try:
+                    upstream.send(data)
+                except OSError:
+                    # It answered before it had everything; its answer is what counts.
+                    self.close_connection = True
+                    break
                 passed += len(data)
             answer = upstream.getresponse()
             body = answer.read()
@@ -122,7 +148,17 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 if fault.change:
                     headers["Content-Length"] = str(len(body))
             self._send(answer.status, headers, body, fault.cut_after if fault else None)
-            upstream.close()
+
+        def _keep(self, amount: int, stack: ExitStack) -> None:
+            """The first bytes of a PUT become a PATCH; a GET is told the new offset."""
+            location = re.sub(r"&digest=.*", "", self.path)
+            upstream = self._upstream(stack)
+            headers = {"Host": proxy.host, "Content-Type": "application/octet-stream"}
+            upstream.request("PATCH", location, self.rfile.read(amount), headers)
+            answer = upstream.getresponse()
+            proxy.kept[location] = answer.headers["Location"].removeprefix(f"http://{proxy.host}")
+            self.close_connection = True
+            _reset(self.connection)
 
         def _send(
             self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None
@@ -145,11 +181,20 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def running_fault_proxy(upstream: str, *faults: Fault) -> Iterator[FaultProxy]:
-    """Before the registry at ``upstream`` (host:port), until the block ends."""
+def running_fault_proxy(
+    upstream: str, *faults: Fault, tls: KeyPair | None = None
+) -> Iterator[FaultProxy]:
+    """Before the registry at ``upstream`` (host:port), until the block ends.
+
+    With ``tls`` it speaks HTTPS itself; upstream it always speaks HTTP.
+    """
     state = FaultProxy("", upstream, list(faults))
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(state)) as server:
         server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.certificate, tls.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         state.host = f"127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()

@@ -30,6 +30,7 @@ class RunningRegistry:
     config: Path
     log: Path
     ca_file: Path | None = None
+    server: certificates.KeyPair | None = None
     username: str = ""
     password: str = ""
     tokens: TokenServer | None = None
@@ -119,7 +120,7 @@ def running_registry(
         if tls:
             authority = certificates.self_signed(folder, "authority")
             server = certificates.server_certificate(folder, authority)
-            running.ca_file = authority.certificate
+            running.ca_file, running.server = authority.certificate, server
             http["tls"] = {"certificate": str(server.certificate), "key": str(server.key)}
         if htpasswd:
             running.username, running.password = htpasswd

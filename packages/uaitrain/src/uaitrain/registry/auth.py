@@ -114,7 +114,10 @@ class Authorizer:
 
     def refused(self) -> CredentialsError | None:
         """Why a request that carried all we have was still refused, where that is plain."""
-        return None if self._own() else self._missing()
+        own = self._own()
+        if own is None:
+            return self._missing()
+        return self._wrong(own) if self._basic else None
 
     def _known(self, scope: Scope) -> str:
         for granted, token in self._tokens.items():
@@ -194,7 +197,8 @@ class Authorizer:
     def _check_realm(self, realm: str) -> bool:
         """Whether the token server may be asked in plain HTTP; refuses where it may not."""
         parts = urlsplit(realm)
-        plain = is_loopback(parts.netloc) or self._transport.plain_allowed(self._host)
+        bare = self._transport.url(self._host).startswith("http:")
+        plain = bare or is_loopback(parts.netloc)
         if parts.scheme == "https" or (parts.scheme == "http" and plain):
             return plain
         raise CredentialsError(

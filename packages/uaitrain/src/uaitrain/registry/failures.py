@@ -2,6 +2,7 @@
 
     RegistryError
     ├── TransientError       may work when tried again
+    │   ├── SilentError          nothing came within the time limit
     │   └── UnreachableError     no connection came about
     └── WrongSchemeError     HTTP spoken where HTTPS is, or the other way round
 The rest of the tree is in :mod:`uaitrain.errors`.
@@ -20,13 +21,19 @@ RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
 
 _SHOWN_PARAMETERS = frozenset({"service", "scope", "n", "last", "mount", "from", "digest", "ns"})
-_FULL = (b"no space left", b'"Err":28', b'"Err":122', b"quota exceeded", b"QUOTA")
+_ODD = frozenset({400, 404, 405, 410})
+"""Refusals that a registry explains in JSON and that any web server gives without."""
+_FULL = (b"no space left", b'"Err":28', b'"Err":122', b"quota exceeded")
 
 
 class TransientError(RegistryError):
     """``wait`` is how many seconds the registry asked us to stay away."""
 
     wait: float | None = None
+
+
+class SilentError(TransientError):
+    pass
 
 
 class UnreachableError(TransientError):
@@ -144,7 +151,7 @@ def refusal(answer: Answered, doing: str) -> RegistryError:
         )
         error.wait = retry_after(answer)
         return error
-    if 400 <= answer.status < 500 and not is_registry(answer) and answer.status != 401:
+    if answer.status in _ODD and not is_registry(answer):
         return RegistryError(
             f"{host} does not answer as a registry does: {doing}: {said}",
             allowed="a registry with the HTTP API v2 (OCI distribution)",

@@ -21,7 +21,12 @@ from urllib3 import exceptions
 
 from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES
-from uaitrain.registry.failures import TransientError, UnreachableError, WrongSchemeError
+from uaitrain.registry.failures import (
+    SilentError,
+    TransientError,
+    UnreachableError,
+    WrongSchemeError,
+)
 
 CHUNK = 1024 * 1024
 """Bytes in one read or write."""
@@ -67,7 +72,7 @@ class Answer:
         self.host = urlsplit(url).netloc
         self.body = b""
         if not (stream and self.status < 300):
-            self.body = self.read(MAX_MANIFEST_BYTES + 1)
+            self.body = self._read_all(MAX_MANIFEST_BYTES + 1)
             self.close()
 
     def read(self, amount: int) -> bytes:
@@ -77,6 +82,13 @@ class Answer:
         except (exceptions.HTTPError, OSError, http.client.HTTPException) as error:
             self.close()
             raise converted(error, self.host) from None
+
+    def _read_all(self, limit: int) -> bytes:
+        """Up to ``limit`` bytes; only the read after the last byte tells a body cut short."""
+        found = b""
+        while len(found) < limit and (data := self.read(limit - len(found))):
+            found += data
+        return found
 
     def close(self) -> None:
         """Give the connection back when all was read, else end it."""
@@ -128,7 +140,7 @@ class Wire:
                 decode_content=False,
                 redirect=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect, silence_seconds or silence),
+                timeout=urllib3.Timeout(connect=connect, read=silence_seconds or silence),
             )
             return Answer(response, url, stream)
         except (exceptions.HTTPError, OSError, http.client.HTTPException) as error:
@@ -202,9 +214,10 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PAC
 
 def _tls_error(error: ssl.SSLError, host: str) -> RegistryError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        fault, advice = _TLS_ADVICE.get(error.verify_code, _UNKNOWN_CA)
+        fault, advice = _TLS_ADVICE.get(getattr(error, "verify_code", 0), _UNKNOWN_CA)
         return RegistryError(f"{host}: the certificate {fault}", next_step=advice)
-    if any(mark in (error.reason or "") for mark in _NOT_TLS):
+    reason = getattr(error, "reason", None) or "no reason given"
+    if any(mark in reason for mark in _NOT_TLS):
         return WrongSchemeError(
             f"{host} does not speak HTTPS",
             allowed="plain HTTP only on this machine and for hosts that you name",
@@ -212,7 +225,7 @@ def _tls_error(error: ssl.SSLError, host: str) -> RegistryError:
         )
     if isinstance(error, ssl.SSLEOFError):
         return TransientError(f"{host} broke the TLS connection off")
-    return RegistryError(f"{host}: TLS failed: {error.reason or 'no reason given'}")
+    return RegistryError(f"{host}: TLS failed: {reason}")
 
 
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.EADDRNOTAVAIL}
@@ -263,7 +276,7 @@ def converted(error: Exception, host: str) -> RegistryError:
             next_step="check that the registry runs, its name and its port",
         )
     if any(isinstance(c, exceptions.TimeoutError | TimeoutError) for c in causes):
-        return TransientError(
+        return SilentError(
             f"{host} fell silent: nothing came within the time limit",
             next_step="the registry or the network is too slow or hangs; try again later",
         )
