@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Protocol
 
 from uaitrain.errors import DigestError, RegistryError
 from uaitrain.oci.blob import CHUNK, Verifier
@@ -17,16 +16,8 @@ MAX_LAYERS = 127
 """The most that Docker's storage drivers stack (moby: layer/layer_store.go, maxLayerDepth 125;
 overlay2 allows 128 lower folders, of which one is the container's own)."""
 
-_GZIP = 31
+_WINDOW = 31
 """zlib's window bits for a gzip member of any window size."""
-
-
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 def validate(image: Image, *, deep: bool = False) -> None:
@@ -107,35 +98,56 @@ _SHALLOW: tuple[Callable[[Image], None], ...] = (
 def _read_through(layer: Layer) -> None:
     blob, tar = Verifier(), Verifier()
     what = f"layer {layer.descriptor.digest}"
-    readable = layer.descriptor.media_type != OCI_LAYER_ZSTD
     expand = _expander(layer.descriptor.media_type, tar)
+    broken = ""
     with layer.open() as source:
         while chunk := source.read(CHUNK):
             blob.write(chunk)
-            if readable:
+            if expand and not broken:
                 try:
-                    expand(chunk)
+                    expand.feed(chunk)
                 except zlib.error as error:
-                    readable = False
                     broken = str(error)
+    # Wrong bytes are told as such, not as what they do to a decompressor.
     blob.check(layer.descriptor, what)
-    if readable:
-        verify(layer.diff_id, tar.digest, f"{what}, uncompressed")
-    elif layer.descriptor.media_type != OCI_LAYER_ZSTD:
-        raise DigestError(f"{what} cannot be uncompressed: {broken}")
+    if not expand:
+        return
+    if broken or not expand.complete:
+        raise DigestError(f"{what} cannot be uncompressed: {broken or 'it ends before its end'}")
+    verify(layer.diff_id, tar.digest, f"{what}, uncompressed")
 
 
-def _expander(media_type: str, tar: Verifier) -> Callable[[bytes], object]:
-    if not media_type.endswith("gzip"):
-        return tar.write
-    current: _Decompressor = zlib.decompressobj(_GZIP)
+class _Plain:
+    complete = True
 
-    def expand(chunk: bytes) -> None:
-        nonlocal current
+    def __init__(self, tar: Verifier) -> None:
+        self._tar = tar
+
+    def feed(self, chunk: bytes) -> None:
+        self._tar.write(chunk)
+
+
+class _Gzip:
+    """Any number of gzip members, one after the other (RFC 1952, 2.2)."""
+
+    def __init__(self, tar: Verifier) -> None:
+        self._tar = tar
+        self._member = zlib.decompressobj(_WINDOW)
+
+    @property
+    def complete(self) -> bool:
+        return self._member.eof
+
+    def feed(self, chunk: bytes) -> None:
         while chunk:
-            if current.eof:
-                current = zlib.decompressobj(_GZIP)
-            tar.write(current.decompress(chunk))
-            chunk = current.unused_data if current.eof else b""
+            if self._member.eof:
+                self._member = zlib.decompressobj(_WINDOW)
+            self._tar.write(self._member.decompress(chunk))
+            chunk = self._member.unused_data
 
-    return expand
+
+def _expander(media_type: str, tar: Verifier) -> _Plain | _Gzip | None:
+    """None for a compression that cannot be read here."""
+    if media_type == OCI_LAYER_ZSTD:
+        return None
+    return _Gzip(tar) if media_type.endswith("gzip") else _Plain(tar)
