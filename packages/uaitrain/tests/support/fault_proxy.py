@@ -130,6 +130,10 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                         return
                     limit = min(length, fault.reset_after)
                 data = self.rfile.read(min(limit - passed, 1 << 16))
+                if not data:
+                    # The client went away.
+                    self.close_connection = True
+                    return
                 if fault and fault.spoil and not passed:
                     data = bytes([data[0] ^ 1]) + data[1:]
                 try:

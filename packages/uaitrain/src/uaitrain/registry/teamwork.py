@@ -13,6 +13,8 @@ Result = TypeVar("Result")
 
 _GRACE = 5.0
 """Seconds that the others have to notice that it is over."""
+_IMPATIENCE = 1.0
+"""The same where the user ended it."""
 
 
 class StoppedError(Exception):
@@ -65,6 +67,7 @@ def run_all(
 
     count = max(1, min(parallel, len(things)))
     threads = [threading.Thread(target=worker, daemon=True) for _ in range(count)]
+    grace = _GRACE
     for thread in threads:
         thread.start()
     try:
@@ -72,9 +75,12 @@ def run_all(
             error = ended.get()
             if error is not None:
                 raise error
+    except KeyboardInterrupt:
+        grace = _IMPATIENCE
+        raise
     finally:
         stop.set()
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + grace
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
     return [results[index] for index in range(len(things))]
