@@ -185,6 +185,17 @@ def by_name(catalogue: Sequence[BaseEntry], name: str) -> BaseEntry:
     )
 
 
+def check_framework(catalogue: Sequence[BaseEntry], framework: Framework) -> None:
+    """Raises UsageError that lists what there is, unless some entry is of ``framework``."""
+    if any(entry.framework == framework for entry in catalogue):
+        return
+    raise UsageError(
+        f"there is no base image for --ai_arch_v={framework}",
+        allowed=", ".join(sorted({str(entry.framework) for entry in catalogue})),
+        next_step=f"choose one of these, or describe your own base in {user_catalogue()}",
+    )
+
+
 def choose(
     catalogue: Sequence[BaseEntry],
     framework: Framework,
@@ -211,6 +222,7 @@ def choose(
             allowed=", ".join(entry.name for entry in catalogue)
             + "; or an image reference such as host/name:tag; or oci:FOLDER:NAME",
         )
+    check_framework(catalogue, framework)
     for entry in catalogue:
         if entry.fits(framework, accelerator, choice):
             return _inner(entry) if internal_uhub else entry
@@ -226,13 +238,6 @@ def _inner(entry: BaseEntry) -> BaseEntry:
 def _nothing_fits(
     catalogue: Sequence[BaseEntry], framework: Framework, accelerator: str, choice: BaseChoice
 ) -> UsageError:
-    if not any(entry.framework == framework for entry in catalogue):
-        known = sorted({str(entry.framework) for entry in catalogue})
-        return UsageError(
-            f"there is no base image for --ai_arch_v={framework}",
-            allowed=", ".join(known),
-            next_step=f"choose one of these, or describe your own base in {user_catalogue()}",
-        )
     wanted = ", ".join(part for part in (accelerator, choice.os, choice.python) if part)
     there = "; ".join(
         f"{e.name} ({', '.join(part for part in (e.accelerator, e.os, e.python) if part)})"

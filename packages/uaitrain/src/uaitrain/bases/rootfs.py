@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import io
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ LEVEL = 2
 """ISA-L's second of four levels; docs/decisions/0003 has the measurements."""
 
 _GZIP = 31
+_END = 2 * tarfile.BLOCKSIZE
 _STATUS = "var/lib/dpkg/status"
 _LEFTOVERS = (
     "dev/*",
@@ -82,6 +84,7 @@ def write_layer(tree: Path, recipe: Recipe, target: Path, task: Task) -> tuple[B
     package list, StorageError when the disk fails.
     """
     try:
+        _check_end(tree)
         with tarfile.open(tree, "r:") as source, target.open("wb") as file:
             members = {_plain(m.name): m for m in source if _plain(m.name)}
             packing = _Packing(file)
@@ -95,6 +98,14 @@ def write_layer(tree: Path, recipe: Recipe, target: Path, task: Task) -> tuple[B
     except OSError as error:
         raise storage_error(error, target) from None
     return BlobLayer(diff_id, descriptor, lambda: target.open("rb")), contents
+
+
+def _check_end(tree: Path) -> None:
+    """tarfile takes an archive that is cut off between two entries for a whole one."""
+    with tree.open("rb") as file:
+        file.seek(-min(_END, tree.stat().st_size), os.SEEK_END)
+        if file.read() != bytes(_END):
+            raise tarfile.ReadError("it ends before its end")
 
 
 class _Packing:
@@ -117,7 +128,7 @@ class _Packing:
         self._blob.write(self._gzip.compress(data))
 
     def finish(self) -> tuple[Descriptor, Digest]:
-        self._write(bytes(2 * tarfile.BLOCKSIZE))
+        self._write(bytes(_END))
         self._blob.write(self._gzip.flush())
         return Descriptor(OCI_LAYER_GZIP, self._blob.digest, self._blob.size), self._tar.digest
 
@@ -136,7 +147,7 @@ def selected(names: Mapping[str, object], recipe: Recipe) -> list[str]:
     kept = {name for name in names if keep.match(name) or not drop.match(name)}
     for name in list(kept):
         parent = name.rpartition("/")[0]
-        while parent and parent not in kept:
+        while parent in names and parent not in kept:
             kept.add(parent)
             parent = parent.rpartition("/")[0]
     return sorted(kept | set(recipe.links), key=str.encode)
