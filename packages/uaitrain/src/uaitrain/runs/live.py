@@ -45,7 +45,7 @@ class LiveLine:
 
 
 class PlainLines:
-    """A line for each iteration and test that Caffe reports; other output as it comes."""
+    """A line for each iteration and each test that Caffe reports."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -57,6 +57,16 @@ class PlainLines:
         if news:
             self._stream.write(describe(record) + "\n")
             self._stream.flush()
+
+    def close(self) -> None:
+        pass
+
+
+class NoView:
+    """Shows nothing."""
+
+    def update(self, line: str, event: Event | None, record: Record) -> None:
+        pass
 
     def close(self) -> None:
         pass
