@@ -10,10 +10,12 @@ from preflight_job import Job, make_lmdb
 from uaitrain.preflight import code_folder, secrets
 
 IMAGES = (
-    'layer {{ name: "i" type: "ImageData" top: "data" top: "label" image_data_param {{ {} }} }}'
+    'layer {{ name: "i" type: "ImageData" top: "data" top: "label"'
+    " include {{ phase: TRAIN }} image_data_param {{ {} }} }}"
 )
 HDF5 = (
     'layer {{ name: "h" type: "HDF5Data" top: "data" top: "label"'
+    " include {{ phase: TRAIN }}"
     " hdf5_data_param {{ batch_size: 8 {} }} }}"
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from uaitrain.files.inventory import Entry
 from uaitrain.frameworks import caffe, caffe_net, prototxt
-from uaitrain.preflight.paths import CODE, DATA, Place, resolve
+from uaitrain.preflight.paths import CODE, DATA, Place, fault, is_folder, resolve
 from uaitrain.preflight.subject import Subject
 from uaitrain.spec import DATA_DIR, WORK_DIR
 
@@ -97,7 +99,7 @@ class Look:
         """Whether the container will find something there (a file or a folder)."""
         if place.host is None:
             return Presence.UNKNOWN
-        there = place.host.exists()
+        there = not fault(place.host)
         if place.side != CODE or not there:
             return Presence.THERE if there else Presence.MISSING
         packed = not place.relative or place.relative in self.entries
@@ -105,7 +107,7 @@ class Look:
 
     @property
     def data_is_there(self) -> bool:
-        return self.spec.data.is_dir()
+        return is_folder(self.spec.data)
 
     def told_already(self, place: Place) -> bool:
         """A missing data folder is one finding, not one for every file in it."""
@@ -115,6 +117,9 @@ class Look:
         """Where we looked, as the end of a sentence."""
         if self.presence(place) is Presence.IGNORED:
             return f"{place.container} is left out of the image by the ignore rules ({place.host})"
+        why = fault(place.host) if place.host else ""
+        if why and why != os.strerror(errno.ENOENT):
+            return f"{place.container} cannot be reached: {place.host}: {why}"
         return f"{place.container} does not exist; looked for {place.host}"
 
     def nearby(self, place: Place) -> tuple[str, ...]:
@@ -123,7 +128,7 @@ class Look:
         found: list[str] = []
         if not name:
             return ()
-        if (self.spec.data / name).exists():
+        if not fault(self.spec.data / name):
             found.append(f"{DATA_DIR}/{name}")
         found += [
             f"{WORK_DIR}/{path}"

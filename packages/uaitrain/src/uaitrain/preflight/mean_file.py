@@ -13,9 +13,9 @@ FLOAT_BYTES = 4
 
 def mean_fault(path: Path) -> str:
     """What is wrong with it, or nothing."""
-    if not path.is_file():
-        return "not a file"
     try:
+        if not path.is_file():
+            return "not a file"
         return _fault(path)
     except wire.WireError as failure:
         return f"not a BlobProto ({failure})"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look
-from uaitrain.preflight.paths import OUTPUT
+from uaitrain.preflight.paths import OUTPUT, is_folder
+from uaitrain.preflight.paths import fault as absent
 from uaitrain.preflight.rule import error, warning
 from uaitrain.spec import OUTPUT_DIR
 
@@ -73,9 +74,9 @@ def check(look: Look) -> Iterator[Finding]:
 
 def _fault(folder: Path) -> str:
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while absent(existing) and existing != existing.parent:
         existing = existing.parent
-    if not existing.is_dir():
+    if not is_folder(existing):
         return f"{existing} is not a folder"
     effective = os.access in os.supports_effective_ids
     if not os.access(existing, os.W_OK | os.X_OK, effective_ids=effective):
@@ -100,7 +101,7 @@ def _prefix(look: Look) -> Iterator[Finding]:
     folder = posixpath.dirname(place.container)
     host = look.resolve(folder).host
     by_hand = not look.is_stock and not any(word in look.main_source for word in MAKES_FOLDERS)
-    if folder != OUTPUT_DIR and by_hand and host is not None and not host.is_dir():
+    if folder != OUTPUT_DIR and by_hand and host is not None and not is_folder(host):
         yield PREFIX_FOLDER.finding(f"no folder {folder}; looked for {host}", where)
 
 

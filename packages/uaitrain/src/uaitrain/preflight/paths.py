@@ -28,6 +28,22 @@ class Place:
     host: Path | None
 
 
+def fault(path: Path) -> str:
+    """Why ``path`` cannot be reached (``No such file or directory`` …), or nothing."""
+    try:
+        path.stat()
+    except OSError as failure:
+        return failure.strerror or str(failure)
+    except ValueError as failure:
+        return str(failure)
+    return ""
+
+
+def is_folder(path: Path) -> bool:
+    """Like ``is_dir``, and False where we may not look."""
+    return not fault(path) and path.is_dir()
+
+
 def resolve(spec: TrainSpec, path: str) -> Place:
     """Relative paths count from ``/data``; the mounts over ``/data`` win, as in the container."""
     container = "/" + posixpath.normpath(posixpath.join(WORK_DIR, path)).lstrip("/")

@@ -9,6 +9,7 @@ from uaitrain.frameworks import caffe, caffe_net, solver_state, wire
 from uaitrain.preflight import databases
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look, Presence
+from uaitrain.preflight.paths import fault
 from uaitrain.preflight.rule import error, warning
 
 MISSING = error(
@@ -71,7 +72,7 @@ def _state(look: Look, path: Path) -> Iterator[Finding]:
         state = solver_state.read(path)
     except (wire.WireError, OSError) as failure:
         twin = path.with_suffix(".solverstate")
-        mend = f"did you mean {twin.name}?" if twin != path and twin.exists() else ""
+        mend = f"did you mean {twin.name}?" if twin != path and not fault(twin) else ""
         what = f"{path} is not a solver state: {failure}"
         yield NOT_A_STATE.finding(what, str(path), mend)
         return
