@@ -18,7 +18,7 @@ from uaitrain.bases.probe import has_python
 from uaitrain.bases.resolve import ResolvedBase, resolve_base
 from uaitrain.bases.store import Store
 from uaitrain.commands import Commands, deploy_argv, render_commands, run_argv, text
-from uaitrain.errors import PreflightError, UaitrainError, UsageError
+from uaitrain.errors import PreflightError, StorageError, UaitrainError, UsageError
 from uaitrain.files.cache import LayerCache
 from uaitrain.files.inventory import Inventory
 from uaitrain.files.layers import FileLayer, build_layers
@@ -131,6 +131,7 @@ def prepare(
 def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, ResolvedBase]:
     """The CPU and the GPU base; of one in a registry only manifest and config are read."""
     known, store = catalogue.load(), Store.default()
+    catalogue.check_framework(known, spec.framework)
     chosen = {
         accelerator: catalogue.choose(
             known, spec.framework, accelerator, choice, spec.internal_uhub
@@ -158,8 +159,10 @@ def pack(spec: TrainSpec, options: PackOptions, reporter: Reporter) -> PackResul
         log.line(f"error: {error}")
         raise
     finally:
-        if options.folder.is_dir():
+        try:
             log.write(options.folder / LOG_FILE)
+        except StorageError as error:
+            reporter.warn(f"no log of this run: {error.what}")
 
 
 def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog) -> PackResult:
