@@ -140,7 +140,8 @@ class StatusLine:
         if now - self._drawn < _FRAME_SECONDS or now - self._since < _QUIET_SECONDS:
             return
         self._drawn = now
-        width = os.get_terminal_size(self._stream.fileno()).columns if self._stream.isatty() else 80
+        # A terminal that does not know its size says 0.
+        width = os.get_terminal_size(self._stream.fileno()).columns or 80
         text = " | ".join(_describe(task) for task in self._tasks)
         if len(text) >= width:
             text = text[: max(0, width - 2)] + "…"

@@ -86,14 +86,18 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the return value is the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(words), Console(as_json="--json" in words))
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         verbs = "\n".join(f"  {name:<8} {text}" for name, text in VERBS.items())
-        print(_HELP.format(version=__version__, verbs=verbs), end="")
+        print(_HELP.format(version=__version__, verbs=verbs), end="", flush=True)
         return EXIT_OK
     if words[0] in ("-V", "--version"):
-        print(f"uaitrain {__version__}")
+        print(f"uaitrain {__version__}", flush=True)
         return EXIT_OK
-    return guarded(lambda: _run_verb(words), Console(as_json="--json" in words))
+    return _run_verb(words)
 
 
 def guarded(body: Callable[[], int], console: Console) -> int:
