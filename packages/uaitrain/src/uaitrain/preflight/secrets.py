@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 
-from uaitrain.files.inventory import Entry, Kind
+from uaitrain.files import inventory
+from uaitrain.files.inventory import Entry
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look, at
 from uaitrain.preflight.rule import note, warning
@@ -44,39 +45,68 @@ SECRET_NAMES = frozenset(
     )
 )  # fmt: skip
 SECRET_SUFFIXES = (".kdbx", ".p12", ".pfx", ".jks", ".ppk")
-SECRET_PATHS = (".aws/credentials", ".docker/config.json", ".kube/config", ".ssh/config")
+SECRET_PATHS = ("/.aws/credentials", "/.docker/config.json", "/.kube/config")
+SECRET_PATH_NAMES = frozenset(path.rpartition("/")[2] for path in SECRET_PATHS)
 LIKELY_SUFFIXES = (
     ".env", ".ini", ".cfg", ".conf", ".toml", ".yaml", ".yml", ".json", ".properties", ".pem",
     ".key", ".sh", ".py", ".txt",
 )  # fmt: skip
 """Searched first, so that the limits cut what matters least."""
 
-KINDS: tuple[tuple[str, bytes], ...] = (
-    ("a private key", rb"-----BEGIN (?:[A-Z0-9]+ ){0,2}PRIVATE KEY(?: BLOCK)?-----"),
-    ("an AWS access key", rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    ("a GitHub token", rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})"),
-    ("a GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20}"),
-    ("a Hugging Face token", rb"\bhf_[A-Za-z0-9]{34}\b"),
-    ("a Google API key", rb"\bAIza[0-9A-Za-z_-]{35}"),
-    ("a Slack token", rb"\bxox[abprs]-[0-9A-Za-z-]{20,}"),
-    ("a PyPI token", rb"\bpypi-AgE[A-Za-z0-9_-]{40,}"),
-    ("a JSON web token", rb"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
-    ("a registry login", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/]{12,}={0,2}\""),
-    (
-        "a password in an address",
-        rb"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'<>${}]+:[^\s/@\"'<>${}*]{3,}@",
+NAMES = rb"(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
+NAME_HINTS = (b"pass", b"secret", b"key", b"token")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``hints`` are in lower case; without one of them the pattern is not tried, for speed."""
+
+    name: str
+    hints: tuple[bytes, ...]
+    pattern: re.Pattern[bytes]
+
+
+def _kind(name: str, pattern: bytes, *hints: bytes) -> Kind:
+    return Kind(name, hints, re.compile(pattern))
+
+
+KINDS = (
+    _kind(
+        "a private key",
+        rb"-----BEGIN (?:[A-Z0-9]+ ){0,2}PRIVATE KEY(?: BLOCK)?-----",
+        b"private key",
     ),
-    (
+    _kind("an AWS access key", rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", b"akia", b"asia"),
+    _kind("a GitHub token", rb"\bgh[pousr]_[A-Za-z0-9]{36}", b"gh"),
+    _kind("a GitHub token", rb"\bgithub_pat_[A-Za-z0-9_]{60,}", b"github_pat_"),
+    _kind("a GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20}", b"glpat-"),
+    _kind("a Hugging Face token", rb"\bhf_[A-Za-z0-9]{34}\b", b"hf_"),
+    _kind("a Google API key", rb"\bAIza[0-9A-Za-z_-]{35}", b"aiza"),
+    _kind("a Slack token", rb"\bxox[abprs]-[0-9A-Za-z-]{20,}", b"xox"),
+    _kind("a PyPI token", rb"\bpypi-AgE[A-Za-z0-9_-]{40,}", b"pypi-age"),
+    _kind(
+        "a JSON web token",
+        rb"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+        b"eyj",
+    ),
+    _kind("a registry login", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/]{12,}={0,2}\"", b'"auth"'),
+    _kind(
+        "a password in an address",
+        rb"://[^\s/:@\"'<>${}]+:[^\s/@\"'<>${}*]{3,}@",
+        b"://",
+    ),
+    _kind(
         "a password or key",
-        rb"(?i:\b[a-z0-9_.-]{0,40}(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
-        rb"[\"']?[ \t]*[=:][ \t]*[\"'][^\"'\s<>${}*]{8,200}[\"'])",
+        rb"(?i)" + NAMES + rb"[\"']?[ \t]*[=:][ \t]*[\"'][^\"'\s<>${}*]{8,200}[\"']",
+        *NAME_HINTS,
     ),
 )
-ALL = re.compile(b"|".join(b"(" + pattern + b")" for _, pattern in KINDS))
-UNQUOTED = re.compile(
-    rb"(?im:^[ \t]*(?:export[ \t]+)?[a-z0-9_.-]{0,40}"
-    rb"(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
-    rb"[ \t]*[=:][ \t]*[^\s\"'<>${}*#(\[]{8,200}[ \t]*\r?$)"
+UNQUOTED = _kind(
+    "a password or key",
+    rb"(?im)^[ \t]*(?:export[ \t]+)?[a-z0-9_.-]{0,40}"
+    + NAMES
+    + rb"[ \t]*[=:][ \t]*[^\s\"'<>${}*#(\[]{8,200}[ \t]*\r?$",
+    *NAME_HINTS,
 )
 UNQUOTED_SUFFIXES = (".env", ".ini", ".cfg", ".conf", ".properties", ".yaml", ".yml")
 """Where a value stands without quotes; in program text it would be a variable."""
@@ -90,7 +120,7 @@ def check(look: Look) -> Iterator[Finding]:
     root = look.spec.code
     candidates: list[Entry] = []
     for entry in look.entries.values():
-        if entry.kind is not Kind.FILE:
+        if entry.kind is not inventory.Kind.FILE:
             continue
         if _secret_name(entry.path):
             yield FILE.finding(f"{entry.path} looks like credentials", str(root / entry.path))
@@ -112,35 +142,29 @@ def check(look: Look) -> Iterator[Finding]:
 
 
 def _secret_name(path: str) -> bool:
-    name = PurePosixPath(path).name if "/" in path else path
+    name = path[path.rfind("/") + 1 :]
     return (
         name in SECRET_NAMES
         or name.endswith(SECRET_SUFFIXES)
-        or (
-            path.endswith(SECRET_PATHS)
-            and ("/" + path).endswith(tuple("/" + p for p in SECRET_PATHS))
-        )
+        or (name in SECRET_PATH_NAMES and f"/{path}".endswith(SECRET_PATHS))
     )
 
 
 def _in_file(look: Look, entry: Entry) -> list[tuple[int, str]]:
+    """Lines (from 1) with the kind that each has; at most 20."""
     try:
         data = (look.spec.code / entry.path).read_bytes()
     except OSError:
         return []
     if b"\0" in data[:BINARY_PROBE_BYTES]:
         return []
-    found = [
-        (match.start(), KINDS[(match.lastindex or 1) - 1][0])
-        for match in ALL.finditer(data)
+    lower = data.lower()
+    kinds = (*KINDS, UNQUOTED) if entry.path.endswith(UNQUOTED_SUFFIXES) else KINDS
+    found = {
+        (data.count(b"\n", 0, match.start()) + 1, kind.name)
+        for kind in kinds
+        if any(hint in lower for hint in kind.hints)
+        for match in kind.pattern.finditer(data)
         if not PLACEHOLDER.search(match.group())
-    ]
-    if entry.path.endswith(UNQUOTED_SUFFIXES):
-        kind = KINDS[-1][0]
-        found += [
-            (match.start(), kind)
-            for match in UNQUOTED.finditer(data)
-            if not PLACEHOLDER.search(match.group())
-        ]
-    lines = sorted({(data.count(b"\n", 0, start) + 1, kind) for start, kind in found})
-    return lines[:MOST_FINDINGS]
+    }
+    return sorted(found)[:MOST_FINDINGS]
