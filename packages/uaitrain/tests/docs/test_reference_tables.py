@@ -1,0 +1,75 @@
+"""The manual's tables say what the code says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from doc_pages import table_below
+from uaitrain import compat, errors, settings
+from uaitrain.files.ignore import DEFAULT_PATTERNS
+
+PACKING = Path("docs/manual/packing.md")
+
+
+def _code(text: object) -> str:
+    return f"`{text}`" if text not in ("", None, ()) else ""
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def test_the_settings_table_is_the_settings() -> None:
+    expected = [
+        [
+            _code(setting.key),
+            _code(f"{setting.flag} {setting.metavar}".strip()),
+            setting.kind,
+            _code(_toml(setting.default)) if setting.default not in ("", None, ()) else "",
+            setting.help,
+        ]
+        for setting in settings.SETTINGS
+    ]
+
+    assert expected == table_below(PACKING, "settings")
+
+
+def _parameters(rows: tuple[compat.Parameter, ...]) -> list[list[str]]:
+    return [
+        [_code(row.name), row.help, "yes" if row.required else "no", _code(row.default)]
+        for row in rows
+    ]
+
+
+def test_the_parameter_table_is_the_manuals_parameters() -> None:
+    assert _parameters(compat.PARAMETERS) == table_below(PACKING, "parameters")
+
+
+def test_the_extra_parameters_are_listed() -> None:
+    assert _parameters(compat.EXTRA) == table_below(PACKING, "extra parameters")
+
+
+def test_the_exit_codes_are_those_of_the_error_tree() -> None:
+    listed = {int(code.strip("`")): kind for code, kind, *_ in table_below(PACKING, "exit codes")}
+    tree = {
+        kind.exit_code: _code(kind.__name__)
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.UaitrainError)
+        if kind.__base__ is errors.UaitrainError and kind is not errors.TrainingError
+    }
+    fixed = {
+        errors.EXIT_OK: "",
+        errors.EXIT_BUG: "",
+        errors.EXIT_INTERRUPTED: "",
+        errors.EXIT_TERMINATED: "",
+    }
+
+    assert tree | fixed == listed
+
+
+def test_the_default_ignore_patterns_are_listed() -> None:
+    assert [[_code(p)] for p in DEFAULT_PATTERNS] == [
+        row[:1] for row in table_below(PACKING, "ignored")
+    ]
