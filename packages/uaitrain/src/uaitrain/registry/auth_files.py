@@ -40,6 +40,20 @@ def find(host: str, repository: str = "") -> Credentials | None:
     return None
 
 
+def helpers() -> tuple[tuple[str, Path], ...]:
+    """The credential helpers that the files name, each with its file.
+
+    Raises UsageError for a file that is broken.
+    """
+    named: dict[tuple[str, Path], None] = {}
+    for path in _candidates():
+        entries = _read(path) or {}
+        store = [entries["credsStore"]] if entries.get("credsStore") else []
+        for helper in (*store, *_section(entries, "credHelpers", path).values()):
+            named[str(helper), path] = None
+    return tuple(named)
+
+
 def _candidates() -> Iterator[Path]:
     environment = os.environ
     docker = environment.get("DOCKER_CONFIG")
