@@ -17,7 +17,7 @@ SOURCE = Path(uaitrain.__file__).parent
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("flow", "runs"),
+    ("doctor", "flow", "runs"),
     ("access", "assemble", "commands", "compat", "preflight"),
     ("bases", "frameworks", "settings", "sinks"),
     ("datafiles", "engines", "files", "origin", "registry", "runlog"),

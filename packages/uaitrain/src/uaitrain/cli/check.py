@@ -35,10 +35,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from uaitrain.access import Registries
     from uaitrain.flow import prepare
     from uaitrain.preflight.render import render
+    from uaitrain.runlog import RunLog
 
     spec = spec_from(arguments)
     registries = Registries(access_from(arguments, spec.target.host))
-    prepared = prepare(spec, registries)
+    prepared = prepare(spec, registries, RunLog())
     if arguments.json:
         rows = [asdict(f) | {"severity": f.severity.value} for f in prepared.findings]
         console.json({"findings": rows, "errors": len(prepared.errors)})
