@@ -188,8 +188,13 @@ layers = [blob_layer(noise(1000) * 31_000), blob_layer(noise(1000) * 30_000)]
 push_image(client({{host!r}}), image(*layers), at({{host!r}}), parallel=1)
 """
     held, release = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        held.set()
+        release.wait(60)
+
     with running_fault_proxy(registry.host) as proxy:
-        hold = Fault("^PUT .*uploads", before=lambda: (held.set(), release.wait(60)))
+        hold = Fault("^PUT .*uploads", before=wait)
         proxy.faults += [Fault("^PUT .*uploads", times=1), hold]
         child = subprocess.Popen(
             [sys.executable, "-c", program.format(host=proxy.host)], stderr=subprocess.PIPE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from uaitrain.errors import DigestError, RegistryError, SourceError, StorageErro
 from uaitrain.oci.descriptor import OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.layer import BlobLayer
-from uaitrain.registry.failures import TransientError
+from uaitrain.registry.failures import SilentError, TransientError
 from uaitrain.registry.upload import upload_blob
 
 MIB = 1 << 20
@@ -171,6 +172,25 @@ def test_a_registry_that_never_recovers_is_given_up(registry: RunningRegistry) -
     assert proxy.count("^PUT") == 4
     assert "_state" not in str(caught.value) or "_state=***" in str(caught.value)
     assert proxy.count("^DELETE") == 1
+
+
+@pytest.mark.parametrize(("times", "arrives"), [(1, True), (9, False)])
+def test_a_registry_that_stalls_is_asked_only_once_more(
+    registry: RunningRegistry, times: int, arrives: bool
+) -> None:
+    layer = blob_layer(noise(1000))
+    over = threading.Event()
+    stall = Fault("^PUT", status=500, before=lambda: over.wait(30), times=times)
+    with running_fault_proxy(registry.host, stall) as proxy:
+        own = client(proxy.host, silence_seconds=0.2)
+        try:
+            upload_blob(own, REPOSITORY, layer.descriptor, layer.open)
+        except SilentError:
+            assert not arrives
+        over.set()
+
+    assert proxy.count("^PUT") == 2
+    assert arrives is _arrived(registry, layer)
 
 
 def test_bytes_damaged_on_the_way_are_noticed(registry: RunningRegistry) -> None:

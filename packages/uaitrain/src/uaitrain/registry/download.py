@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uaitrain.errors import DigestError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, verify
-from uaitrain.registry.failures import TransientError
+from uaitrain.registry.failures import SilentError, TransientError
 
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry
@@ -31,6 +31,7 @@ class BlobReader(io.RawIOBase):
         self._hash = hashlib.sha256()
         self._received = 0
         self._verified = False
+        self._silent = False
         self._answer: Answer | None = None
         self._backoff = registry.transport.backoff()
 
@@ -55,10 +56,13 @@ class BlobReader(io.RawIOBase):
                 data = answer.read(amount)
             except TransientError as error:
                 self._drop()
-                if not self._backoff.pause(error.wait):
+                again = self._silent and isinstance(error, SilentError)
+                self._silent = isinstance(error, SilentError)
+                if again or not self._backoff.pause(error.wait):
                     raise
                 continue
             if data:
+                self._silent = False
                 self._backoff.reset()
             self._hash.update(data)
             self._received += len(data)

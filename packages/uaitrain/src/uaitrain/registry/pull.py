@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from uaitrain.errors import BaseError, NotFoundError
+from uaitrain.errors import BaseError
 from uaitrain.oci.descriptor import MANIFEST_TYPES, Descriptor, Platform
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.image import Image, Manifest, parse_config, parse_index, parse_manifest
@@ -89,12 +89,3 @@ def _not_for(reference: Reference, platform: Platform, there: list[Platform]) ->
         allowed=f"what it has: {', '.join(known) or 'nothing that names a platform'}",
         next_step="choose an image that is built for this platform",
     )
-
-
-def image_exists(registry: Registry, reference: Reference) -> bool:
-    """Whether ``reference`` names something in the registry."""
-    try:
-        registry.get_manifest(reference.repository, reference.identifier)
-    except NotFoundError:
-        return False
-    return True

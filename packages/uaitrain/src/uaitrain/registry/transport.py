@@ -174,10 +174,12 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes],
         *,
-        silence_seconds: float | None = None,
+        extra_seconds: float = 0.0,
     ) -> Answer:
-        """One attempt with a body that is made while it is sent. Raises RegistryError."""
-        return self._exchange(method, url, headers, body, silence_seconds=silence_seconds)
+        """One attempt with a body that is made while it is sent; the answer may take
+        ``extra_seconds`` longer than others. Raises RegistryError.
+        """
+        return self._exchange(method, url, headers, body, extra_seconds=extra_seconds)
 
     def close(self) -> None:
         if self._opened:
@@ -224,7 +226,7 @@ class Transport:
         *,
         stream: bool = False,
         plain: bool = False,
-        silence_seconds: float | None = None,
+        extra_seconds: float = 0.0,
     ) -> Answer:
         parts = urlsplit(url)
         self._check_scheme(parts.scheme, parts.netloc, plain)
@@ -240,7 +242,7 @@ class Transport:
                 body,
                 stream=stream,
                 proxied=not is_loopback(parts.netloc),
-                silence_seconds=silence_seconds,
+                extra_seconds=extra_seconds,
             )
             if correctable and any(says in answer.body for says in _TLS_PORT_SAYS):
                 other = "https"

@@ -3,6 +3,11 @@
 Protocol: OCI distribution-spec 1.1, "Pushing blobs", "Mounting a blob from another repository".
 One PUT with the whole blob is the default. Chunks are sent where the registry names a smallest
 chunk (OCI-Chunk-Min-Length) or refuses the piece as too large.
+
+After a failure the registry is asked how much it has, and the rest is sent. Distribution 2 (the
+common ``registry:2``) cannot say so after a piece that broke off in its middle: there the blob is
+sent again from its start. A blob is given up after as many attempts without progress as
+``transport.Retry`` allows, or when the registry fell silent twice in a row.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from uaitrain.errors import RegistryError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, parse_digest, verify
 from uaitrain.registry.client import PUSH, Registry, scope_for_mount
-from uaitrain.registry.failures import TransientError
+from uaitrain.registry.failures import SilentError, TransientError, UnreachableError
 from uaitrain.registry.sending import Outgoing
 
 if TYPE_CHECKING:
@@ -29,8 +34,6 @@ _CHUNKS = (64 << 20, 8 << 20, 1 << 20)
 """Chunk sizes in bytes to try, one after the other, as long as the registry answers 413."""
 _SLOWEST_COMMIT = 20e6
 """Bytes per second at which a registry is expected to check and store a blob at least."""
-_SILENCE = 60.0
-_CANCEL_SECONDS = 5.0
 _STREAM = {"Content-Type": "application/octet-stream"}
 
 
@@ -74,9 +77,7 @@ def cancel(registry: Registry, repository: str, session: Session) -> None:
     with contextlib.suppress(RegistryError):
         sent = registry.authorization(session.url, repository)
         headers = {"Authorization": sent} if sent else {}
-        registry.transport.send(
-            "DELETE", session.url, headers, b"", silence_seconds=_CANCEL_SECONDS
-        )
+        registry.transport.send("DELETE", session.url, headers, b"")
 
 
 def upload_blob(
@@ -99,10 +100,6 @@ def upload_blob(
 
 class _Refused(Exception):  # noqa: N818 not an error yet: chunks may help
     """A piece was too large for the registry."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
 
 
 class _Upload:
@@ -132,23 +129,28 @@ class _Upload:
         self._renewed = False
 
     def run(self) -> int:
+        silent = False
         try:
             while True:
                 try:
                     self._attempt()
                     return self._source.sent
-                except _Refused as refused:
-                    self._smaller_chunks(refused.answer)
+                except _Refused:
+                    self._smaller_chunks()
                 except TransientError as error:
                     before = self._stored
-                    if not self._backoff.pause(error.wait):
+                    again = silent and isinstance(error, SilentError)
+                    silent = isinstance(error, SilentError)
+                    if again or not self._backoff.pause(error.wait):
                         raise
                     if self._find_offset():
                         return self._source.sent
                     if self._stored > before:
                         self._backoff.reset()
+        except (SilentError, UnreachableError):
+            raise
         except BaseException:
-            # Also on Ctrl-C: no half blob is left lying in the registry.
+            # Whatever ended it: no half blob is left lying in a registry that can be reached.
             if self._session:
                 cancel(self._registry, self._repository, self._session)
             raise
@@ -203,27 +205,26 @@ class _Upload:
             | headers
             | ({"Authorization": sent} if sent else {}),
             self._source.part(self._stored, end) if length else b"",
-            silence_seconds=_SILENCE + length / _SLOWEST_COMMIT,
+            extra_seconds=length / _SLOWEST_COMMIT,
         )
         if answer.status in expect:
             self._renewed = False
             return answer
         if answer.status == _TOO_LARGE:
-            raise _Refused(answer)
+            raise _Refused
         if answer.status == 401 and not self._renewed:
             self._renewed = True
             self._registry.reauthorize(answer, self._repository, sent)
             raise TransientError(f"{self._registry.host} wants a new login: {self._doing}")
         if answer.status in (404, 416):
             # The session is forgotten or stands elsewhere; the bytes are still ours to send.
-            error = TransientError(
+            raise TransientError(
                 f"{self._registry.host} forgot the upload again and again: {self._doing}",
                 next_step="look at the registry's log; are there several without shared storage?",
             )
-            raise error
         raise self._registry.error(answer, self._doing)
 
-    def _smaller_chunks(self, answer: Answer) -> None:
+    def _smaller_chunks(self) -> None:
         smaller = [size for size in self._sizes if not self._chunk or size < self._chunk]
         smallest = self._session.smallest_chunk if self._session else 0
         smaller = [size for size in smaller if size >= smallest and size < self._descriptor.size]
@@ -252,6 +253,8 @@ class _Upload:
                 doing=self._doing,
             )
             url = self._registry.location(answer, self._doing)
+        except (SilentError, UnreachableError):
+            raise
         except RegistryError:
             cancel(self._registry, self._repository, self._session)
             self._session, self._stored = None, 0

@@ -7,9 +7,9 @@ Every exception of urllib3 becomes a RegistryError here.
 from __future__ import annotations
 
 import contextlib
-import errno
 import http.client
 import ssl
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,7 @@ class Wire:
         self._ca_file = ca_file
         self._timeouts = (connect_seconds, silence_seconds)
         self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
 
     def send(
         self,
@@ -120,9 +121,10 @@ class Wire:
         *,
         stream: bool = False,
         proxied: bool = True,
-        silence_seconds: float | None = None,
+        extra_seconds: float = 0.0,
     ) -> Answer:
-        """One request, neither retried nor redirected.
+        """One request, neither retried nor redirected; ``extra_seconds`` more of silence are
+        borne before the answer.
 
         An iterable body needs a Content-Length header; what it raises passes through, unless it
         is an OSError.
@@ -140,7 +142,7 @@ class Wire:
                 decode_content=False,
                 redirect=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect=connect, read=silence_seconds or silence),
+                timeout=urllib3.Timeout(connect=connect, read=silence + extra_seconds),
             )
             return Answer(response, url, stream)
         except (exceptions.HTTPError, OSError, http.client.HTTPException) as error:
@@ -153,14 +155,15 @@ class Wire:
             pool.clear()
 
     def _pool(self, scheme: str, proxy: str) -> urllib3.PoolManager:
-        if (scheme, proxy) not in self._pools:
-            options: dict[str, Any] = {"maxsize": 16, "blocksize": CHUNK}
-            if scheme == "https":
-                options["ssl_context"] = _tls(self._ca_file)
-            manager = _proxy_manager(proxy, options) if proxy else urllib3.PoolManager(**options)
-            manager.pool_classes_by_scheme = _POOLS
-            self._pools[scheme, proxy] = manager
-        return self._pools[scheme, proxy]
+        with self._lock:
+            if (scheme, proxy) not in self._pools:
+                options: dict[str, Any] = {"maxsize": 16, "blocksize": CHUNK}
+                if scheme == "https":
+                    options["ssl_context"] = _tls(self._ca_file)
+                pool = _proxy_manager(proxy, options) if proxy else urllib3.PoolManager(**options)
+                pool.pool_classes_by_scheme = _POOLS
+                self._pools[scheme, proxy] = pool
+            return self._pools[scheme, proxy]
 
     @staticmethod
     def _proxy(scheme: str, host: str) -> str:
@@ -226,9 +229,6 @@ def _tls_error(error: ssl.SSLError, host: str) -> RegistryError:
     if isinstance(error, ssl.SSLEOFError):
         return TransientError(f"{host} broke the TLS connection off")
     return RegistryError(f"{host}: TLS failed: {reason}")
-
-
-_NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.EADDRNOTAVAIL}
 
 
 def _causes(error: BaseException) -> list[BaseException]:
