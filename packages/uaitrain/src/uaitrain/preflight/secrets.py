@@ -33,7 +33,7 @@ LIMIT = note(
 RULES = (FILE, TEXT, LIMIT)
 
 MOST_FILES = 5_000
-MOST_BYTES = 64 << 20
+MOST_BYTES = 32 << 20
 LARGEST_FILE_BYTES = 1 << 20
 MOST_FINDINGS = 20
 BINARY_PROBE_BYTES = 4096
@@ -54,20 +54,28 @@ LIKELY_SUFFIXES = (
 """Searched first, so that the limits cut what matters least."""
 
 NAMES = rb"(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
-NAME_HINTS = (b"pass", b"secret", b"key", b"token")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """``hints`` are in lower case; without one of them the pattern is not tried, for speed."""
+    """``hints`` are in lower case; without one of them the pattern is not tried, for speed.
+
+    ``folded`` patterns look at the text in lower case: ten times the speed of ``(?i)``.
+    """
 
     name: str
     hints: tuple[bytes, ...]
     pattern: re.Pattern[bytes]
+    folded: bool = False
 
 
 def _kind(name: str, pattern: bytes, *hints: bytes) -> Kind:
     return Kind(name, hints, re.compile(pattern))
+
+
+def _named(pattern: bytes) -> Kind:
+    hints = (b"pass", b"secret", b"key", b"token")
+    return Kind("a password or key", hints, re.compile(pattern), folded=True)
 
 
 KINDS = (
@@ -95,18 +103,12 @@ KINDS = (
         rb"://[^\s/:@\"'<>${}]+:[^\s/@\"'<>${}*]{3,}@",
         b"://",
     ),
-    _kind(
-        "a password or key",
-        rb"(?i)" + NAMES + rb"[\"']?[ \t]*[=:][ \t]*[\"'][^\"'\s<>${}*]{8,200}[\"']",
-        *NAME_HINTS,
-    ),
+    _named(NAMES + rb"[\"']?[ \t]*[=:][ \t]*[\"'][^\"'\s<>${}*]{8,200}[\"']"),
 )
-UNQUOTED = _kind(
-    "a password or key",
-    rb"(?im)^[ \t]*(?:export[ \t]+)?[a-z0-9_.-]{0,40}"
+UNQUOTED = _named(
+    rb"(?m)^[ \t]*(?:export[ \t]+)?[a-z0-9_.-]{0,40}"
     + NAMES
-    + rb"[ \t]*[=:][ \t]*[^\s\"'<>${}*#(\[]{8,200}[ \t]*\r?$",
-    *NAME_HINTS,
+    + rb"[ \t]*[=:][ \t]*[^\s\"'<>${}*#(\[]{8,200}[ \t]*\r?$"
 )
 UNQUOTED_SUFFIXES = (".env", ".ini", ".cfg", ".conf", ".properties", ".yaml", ".yml")
 """Where a value stands without quotes; in program text it would be a variable."""
@@ -164,7 +166,7 @@ def _in_file(look: Look, entry: Entry) -> list[tuple[int, str]]:
         (data.count(b"\n", 0, match.start()) + 1, kind.name)
         for kind in kinds
         if any(hint in lower for hint in kind.hints)
-        for match in kind.pattern.finditer(data)
+        for match in kind.pattern.finditer(lower if kind.folded else data)
         if not PLACEHOLDER.search(match.group())
     }
     return sorted(found)[:MOST_FINDINGS]
