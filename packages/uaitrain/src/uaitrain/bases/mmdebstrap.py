@@ -151,10 +151,13 @@ def run(
     own = builder.engine.environment if builder.engine else {}
     environment = {**os.environ, **own, **_ENVIRONMENT, "TMPDIR": str(work)}
     try:
-        with tree.open("wb") as out, log.open("wb") as said:
-            child = subprocess.Popen(
+        with (
+            tree.open("wb") as out,
+            log.open("wb") as said,
+            subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, env=environment
-            )
+            ) as child,
+        ):
             try:
                 assert child.stderr is not None
                 tail = _follow(child.stderr, said, progress)
@@ -212,7 +215,7 @@ _CAUSES: tuple[tuple[re.Pattern[str], type[UaitrainError], str, str], ...] = tup
     (re.compile(pattern, re.IGNORECASE), kind, what, next_step)
     for pattern, kind, what, next_step in (
         (
-            r"no space left on device|enospc|not enough free space",
+            r"no space left on device|enospc|enough free space in",
             StorageError,
             "the disk is full",
             "free about 2.5 GB, or name a roomier place for temporary files by TMPDIR",

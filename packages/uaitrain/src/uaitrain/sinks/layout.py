@@ -52,7 +52,7 @@ class LayoutFolder:
 
 @dataclass(frozen=True)
 class LayoutTar:
-    """Writes one image as the tar ``path``, which ``docker load`` and ``skopeo`` read."""
+    """Writes one image as the tar ``path``, for ``podman load`` and ``skopeo``."""
 
     path: Path
 
