@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -179,6 +180,19 @@ def test_connect_looks_for_a_login_only_when_asked_for_one(
     there = uaitrain.registry.connect(registry_htpasswd.host, credentials=own, target=True)
     with pytest.raises(CredentialsError, match="from the command line"):
         push_image(there, image(), at(registry_htpasswd.host))
+
+
+def test_a_login_that_another_tool_made_is_found(
+    registry_htpasswd: RunningRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    login = ["skopeo", "login", "--tls-verify=false", "-u", USERNAME, "--password-stdin"]
+    subprocess.run(
+        [*login, registry_htpasswd.host], input=PASSWORD.encode(), check=True, capture_output=True
+    )
+    push_image(
+        uaitrain.registry.connect(registry_htpasswd.host), image(), at(registry_htpasswd.host)
+    )
 
 
 @pytest.mark.parametrize(
