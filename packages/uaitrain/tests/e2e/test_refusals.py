@@ -183,7 +183,7 @@ def test_a_base_whose_bytes_do_not_match_its_digest(
     largest.write_bytes(raw)
     done = job.pack(registry.host, "--no-load")
 
-    refused(done, REGISTRY, "digest")
+    refused(done, errors.StorageError.exit_code, "not what its digest says", "base build")
     with pytest.raises(NotFoundError):
         registries.connect(registry.host).get_manifest("caffe-demo/caffe-mnist", "uaitrain")
 

@@ -16,7 +16,7 @@ import pytest
 from support.fault_proxy import Fault, running_fault_proxy
 from support.images import at, blob_layer, client, image, noise, tar_layer
 from support.registry import RunningRegistry, running_registry
-from uaitrain.errors import DigestError, RegistryError, SourceError, UsageError
+from uaitrain.errors import DigestError, RegistryError, StorageError, UsageError
 from uaitrain.oci.descriptor import DOCKER_MANIFEST, Platform
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
@@ -169,7 +169,7 @@ def test_the_first_error_ends_the_push_and_no_tag_appears(registry: RunningRegis
     layers = [blob_layer(noise(3 << 20, seed)) for seed in range(6)]
     spoiled = replace(layers[3], opener=lambda: BytesIO(b"something else"))
     own = client(registry.host)
-    with pytest.raises(SourceError, match="only 14 of 3145728"):
+    with pytest.raises(StorageError, match="only 14 of 3145728"):
         push_image(own, image(*layers[:3], spoiled, *layers[4:]), at(registry.host), parallel=3)
 
     assert own.head_manifest("team/mnist", "v1") is None

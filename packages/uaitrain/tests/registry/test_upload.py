@@ -13,7 +13,7 @@ import pytest
 from support.fault_proxy import Fault, FaultProxy, running_fault_proxy
 from support.images import blob_layer, client, noise
 from support.registry import RunningRegistry, running_registry
-from uaitrain.errors import DigestError, RegistryError, SourceError, StorageError
+from uaitrain.errors import DigestError, RegistryError, StorageError
 from uaitrain.oci.descriptor import OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.layer import BlobLayer
@@ -211,9 +211,9 @@ def _raises() -> io.BytesIO:
 @pytest.mark.parametrize(
     ("opener", "error", "says"),
     [
-        (lambda: io.BytesIO(noise(5 * MIB, 2)), SourceError, "its bytes are others"),
-        (lambda: io.BytesIO(BIG[:-1]), SourceError, "only 5242879 of 5242880"),
-        (lambda: io.BytesIO(BIG + b"x"), SourceError, "more than 5242880"),
+        (lambda: io.BytesIO(noise(5 * MIB, 2)), StorageError, "its bytes are others"),
+        (lambda: io.BytesIO(BIG[:-1]), StorageError, "only 5242879 of 5242880"),
+        (lambda: io.BytesIO(BIG + b"x"), StorageError, "more than 5242880"),
         (_raises, StorageError, "cannot read weights.bin: Permission denied"),
     ],
     ids=["others", "fewer", "more", "unreadable"],

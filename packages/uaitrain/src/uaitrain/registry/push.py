@@ -76,7 +76,7 @@ def push_image(
 ) -> PushReport:
     """Make ``reference`` name ``image``. If this raises, the tag is as it was.
 
-    Raises RegistryError and its kinds, SourceError (a layer is not what its digest says) and
+    Raises RegistryError and its kinds, StorageError (a layer is not what its digest says) and
     what a layer's stream raises.
     """
     _check(registry, image, reference)

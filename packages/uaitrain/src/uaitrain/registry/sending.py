@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from uaitrain.atomic import storage_error
-from uaitrain.errors import SourceError
+from uaitrain.errors import StorageError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import hex_part
 
@@ -39,7 +39,7 @@ class Outgoing:
         """All bytes ever given out, also those that were lost and sent again."""
 
     def part(self, start: int, end: int) -> Iterator[bytes]:
-        """The bytes from ``start`` up to ``end``. Raises SourceError, StorageError and whatever
+        """The bytes from ``start`` up to ``end``. Raises StorageError and whatever
         the blob's own stream raises.
         """
         position = self._read - len(self._rest)
@@ -91,11 +91,11 @@ class Outgoing:
             raise self._unreadable(error) from None
         return data
 
-    def _changed(self, how: str) -> SourceError:
-        return SourceError(
-            f"image layer {self._descriptor.digest} is no longer what it was: {how}; "
-            "a file changed while being packed, or a stored layer is damaged",
-            next_step="wait until nothing writes to the code folder, then pack again",
+    def _changed(self, how: str) -> StorageError:
+        return StorageError(
+            f"image layer {self._descriptor.digest} is not what its digest says: {how}; "
+            "its file was damaged, or changed while it was packed",
+            next_step="pack again; a damaged base is built anew by uaitrain base build --force",
         )
 
     def _unreadable(self, error: OSError) -> Exception:

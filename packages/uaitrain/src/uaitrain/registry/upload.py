@@ -93,7 +93,7 @@ def upload_blob(
 
     ``advance`` hears of every piece, with a negative amount where pieces were lost.
     Raises RegistryError, CredentialsError, DigestError (the registry got other bytes),
-    SourceError (the blob is not what ``descriptor`` says) and what the blob's stream raises.
+    StorageError (the blob is not what ``descriptor`` says) and what the blob's stream raises.
     """
     return _Upload(registry, repository, descriptor, opener, session, advance).run()
 
