@@ -184,6 +184,7 @@ CASES: dict[str, Callable[[Job], None]] = {
     "net-empty": lambda job: (job.code / "net.prototxt").write_text('name: "empty"\n') and None,
     "net-no-loss": _net('"SoftmaxWithLoss"', '"Accuracy"'),
     "python-layer-module": _python_layer,
+    "net-not-fed": _net('name: "tiny"', 'input: "more" input_shape { dim: 1 }'),
     "test-iter": _solver("test_iter: 10", 'test_net: "/data/net.prototxt"'),
     "test-interval": _solver("test_interval: 100", ""),
     "test-never": _solver("test_iter: 10", ""),

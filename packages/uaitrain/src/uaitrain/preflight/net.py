@@ -79,7 +79,17 @@ MODULE = warning(
     "Caffe aborts with ModuleNotFoundError unless the base brings the module",
     "put <module>.py beside the main file",
 )
-RULES = (MISSING, ELSEWHERE, MIXED, TYPE, RULES_BOTH, BOTTOM, TOP, NAME, EMPTY, NO_LOSS, MODULE)
+NOT_FED = warning(
+    "net-not-fed",
+    "the train net has input fields, an Input or a MemoryData layer, and train.py is the stock one",
+    "nothing fills them: the net trains on zeros, or Caffe aborts for MemoryData",
+    "name the train net, not the deploy net, or feed it from a main file of your own",
+)
+RULES = (
+    MISSING, ELSEWHERE, MIXED, TYPE, RULES_BOTH, BOTTOM, TOP, NAME, EMPTY, NO_LOSS, MODULE, NOT_FED,
+)  # fmt: skip
+
+FED_BY_PROGRAMS = ("Input", "MemoryData")
 
 
 def check(look: Look) -> Iterator[Finding]:
@@ -120,8 +130,21 @@ def _use(look: Look, use: NetUse) -> Iterator[Finding]:
     for layer in use.layers:
         yield from _layer(look, use, layer)
     yield from _joints(use)
+    if look.is_stock and use.state.phase == TRAIN:
+        yield from _fed(use)
     if use.state.phase == TRAIN and not any(_is_loss(layer) for layer in use.layers):
         yield NO_LOSS.finding("the train net has no loss", str(use.document.path))
+
+
+def _fed(use: NetUse) -> Iterator[Finding]:
+    document = use.document
+    if document.message.input:
+        what = f'the train net has the input "{document.message.input[0]}"'
+        yield NOT_FED.finding(what, document.where(document.root.at("input")))
+    for layer in use.layers:
+        if layer.type in FED_BY_PROGRAMS:
+            what = f'layer "{layer.name}" has type {layer.type}'
+            yield NOT_FED.finding(what, document.where(layer.node))
 
 
 def _layer(look: Look, use: NetUse, layer: NetLayer) -> Iterator[Finding]:

@@ -122,12 +122,12 @@ def _missing(look: Look, place: Place) -> Finding:
     near = look.nearby(place)
     if place.host is not None and look.presence(place) is Presence.THERE:
         return MISSING.finding(f"the solver {place.container} cannot be read", str(place.host))
-    mend = f"did you mean --solver={near[0]}?" if near else ""
     looked = look.absence(place)
     if look.told_already(place):
         looked += f" (the data folder {look.spec.data} is missing, too)"
-    elif place.side == DATA:
-        looked += f", and in the code folder for {look.spec.code}/…/{place.relative}"
+    if place.side == DATA:
+        looked += f"; the code folder {look.spec.code} has {'it' if near else 'none of that name'}"
+    mend = f"did you mean --solver={near[0]}?" if near else ""
     return MISSING.finding(f"the solver is missing: {looked}", mend=mend)
 
 
