@@ -110,7 +110,7 @@ def _summarise(outcome: Outcome, console: Console) -> None:
     console.out(f"{ended}: {record.iteration}{total} iterations in {duration(outcome.seconds)}")
     rows = (
         ("loss", f"{record.loss:.4g}" if record.loss is not None else ""),
-        ("accuracy", percent(record.accuracy) if record.accuracy is not None else ""),
+        ("accuracy", "".join(f"{percent(v)} (iteration {at})" for at, v in record.accuracies[-1:])),
         ("weights", str(outcome.weights or "")),
         ("log", str(outcome.log or "")),
         ("curve", str(outcome.curve or "")),

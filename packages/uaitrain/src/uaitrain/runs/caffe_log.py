@@ -28,13 +28,13 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class TestBegun:
+class Evaluating:
     iteration: int
     net: int
 
 
 @dataclass(frozen=True)
-class TestOutput:
+class Evaluated:
     name: str
     value: float
 
@@ -68,7 +68,7 @@ class Fatal:
     message: str
 
 
-Event = Planned | Trained | TestBegun | TestOutput | Rate | Snapshot | Ended | Fatal
+Event = Planned | Trained | Evaluating | Evaluated | Rate | Snapshot | Ended | Fatal
 
 _PREFIX = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [^ \]]+:\d+\] ")
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))"
@@ -85,11 +85,11 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Event]], ...] = (
     ),
     (
         re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)"),
-        lambda m: TestBegun(int(m[1]), int(m[2])),
+        lambda m: Evaluating(int(m[1]), int(m[2])),
     ),
     (
         re.compile(rf" *Test net output #\d+: (\S+) = {_NUMBER}"),
-        lambda m: TestOutput(m[1], float(m[2])),
+        lambda m: Evaluated(m[1], float(m[2])),
     ),
     (
         re.compile(rf"Iteration (\d+), lr = {_NUMBER}"),

@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import Protocol, TextIO
 
-from uaitrain.runs.caffe_log import Event, TestOutput, Trained
+from uaitrain.runs.caffe_log import Evaluated, Event, Trained
 from uaitrain.runs.record import Record, is_accuracy
 
 _FRAME_SECONDS = 0.1
@@ -52,7 +52,7 @@ class PlainLines:
 
     def update(self, line: str, event: Event | None, record: Record) -> None:
         news = isinstance(event, Trained) or (
-            isinstance(event, TestOutput) and is_accuracy(event.name)
+            isinstance(event, Evaluated) and is_accuracy(event.name)
         )
         if news:
             self._stream.write(describe(record) + "\n")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from uaitrain.runs.caffe_log import (
     Ended,
+    Evaluated,
+    Evaluating,
     Event,
     Fatal,
     Planned,
-    TestBegun,
-    TestOutput,
     Trained,
     event_of,
 )
@@ -33,7 +33,9 @@ class Record:
     outputs: dict[str, float] = field(default_factory=dict)
     ended: bool = False
     fatal: str = ""
-    _test: TestBegun = field(default_factory=lambda: TestBegun(0, 0))
+    _timed_iterations: int = 0
+    _timed_seconds: float = 0.0
+    _test: Evaluating = field(default_factory=lambda: Evaluating(0, 0))
 
     @property
     def loss(self) -> float | None:
@@ -45,24 +47,25 @@ class Record:
 
     @property
     def seconds_left(self) -> float | None:
-        """None while nobody can know."""
+        """By the pace of the whole run, tests included; None while nobody can know."""
         left = self.max_iter - self.iteration
-        return left / self.rate if self.rate and left >= 0 and self.max_iter else None
+        if not self._timed_iterations or left < 0:
+            return None
+        return left * self._timed_seconds / self._timed_iterations
 
     def note(self, event: Event) -> None:
         match event:
             case Planned(max_iter):
                 self.max_iter = max_iter
             case Trained(iteration, loss, rate):
+                self._note_pace(iteration, rate)
                 self.iteration = iteration
-                # Caffe prints the first iteration with a rate of 0 and the last without one.
-                self.rate = rate or self.rate
                 if not self.losses or self.losses[-1][0] != iteration:
                     self.losses.append((iteration, loss))
-            case TestBegun(iteration, _):
+            case Evaluating(iteration, _):
                 self.iteration = max(self.iteration, iteration)
                 self._test = event
-            case TestOutput(name, value) if self._test.net == 0:
+            case Evaluated(name, value) if self._test.net == 0:
                 self.outputs[name] = value
                 if is_accuracy(name):
                     self._note_accuracy(value)
@@ -72,6 +75,14 @@ class Record:
                 self.fatal = self.fatal or message
             case _:
                 pass
+
+    def _note_pace(self, iteration: int, rate: float) -> None:
+        # Caffe prints the first iteration with a rate of 0 and the last without one.
+        if rate > 0 and self.losses:
+            self.rate = rate
+            steps = iteration - self.losses[-1][0]
+            self._timed_iterations += steps
+            self._timed_seconds += steps / rate
 
     def _note_accuracy(self, value: float) -> None:
         """One value a test: the first output that is an accuracy."""

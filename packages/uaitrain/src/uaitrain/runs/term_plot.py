@@ -34,8 +34,10 @@ def plot(points: Sequence[Point], title: str, *, width: int = 60, height: int = 
 
 
 def _filled(values: Sequence[float | None]) -> list[float]:
-    """Columns without a point show the value before them (the first has always one)."""
-    filled: list[float] = []
+    """Columns without a point show the value before them, the first ones the first value."""
+    current = next(value for value in values if value is not None)
+    filled = []
     for value in values:
-        filled.append(filled[-1] if value is None else value)
+        current = current if value is None else value
+        filled.append(current)
     return filled
