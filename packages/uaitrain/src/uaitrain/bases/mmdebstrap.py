@@ -148,8 +148,9 @@ def run(
     All that the build says goes to ``log``. Raises BaseError or StorageError.
     """
     argv = command(recipe, builder, root=os.geteuid() == 0)
-    own = builder.engine.environment if builder.engine else {}
-    environment = {**os.environ, **own, **_ENVIRONMENT, "TMPDIR": str(work)}
+    # An engine keeps its temporary files where its own user may write.
+    added = builder.engine.environment if builder.engine else {**_ENVIRONMENT, "TMPDIR": str(work)}
+    environment = {**os.environ, **added}
     try:
         with (
             tree.open("wb") as out,
