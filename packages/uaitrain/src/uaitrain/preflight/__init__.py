@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from uaitrain.preflight import (
     base,
     code_folder,
+    data_rules,
     data_sources,
     main_file,
     net,
@@ -47,7 +48,7 @@ RULES: tuple[Rule, ...] = (
     *prototxt_findings.RULES,
     *net.RULES,
     *testing.RULES,
-    *data_sources.RULES,
+    *data_rules.RULES,
     *output.RULES,
     *snapshot.RULES,
     *base.RULES,
