@@ -11,7 +11,7 @@ from pathlib import Path
 from uaitrain import compat
 from uaitrain.cli.access import access_from, add_access_arguments, read_password
 from uaitrain.cli.console import Console
-from uaitrain.cli.main import Parser, guarded
+from uaitrain.cli.main import Parser, guarded, leave_with
 from uaitrain.cli.pack import add_pack_arguments, options_from, show
 from uaitrain.errors import EXIT_OK, UsageError
 from uaitrain.secret import Secret
@@ -77,4 +77,4 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(tool_file: str) -> None:
     """The entry of the script: ``run(__file__)``."""
-    sys.exit(main(sys.argv[1:], Path(tool_file).resolve().parent))
+    leave_with(lambda: main(sys.argv[1:], Path(tool_file).resolve().parent))

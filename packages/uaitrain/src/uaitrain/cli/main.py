@@ -6,6 +6,7 @@ Only the verb that was asked for is imported, so that each starts fast.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import signal
@@ -21,6 +22,7 @@ from uaitrain.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_TERMINATED,
+    StorageError,
     UaitrainError,
     UsageError,
 )
@@ -182,4 +184,22 @@ def _tell_bug(error: Exception, console: Console) -> int:
 
 def run() -> NoReturn:
     """The console script's entry."""
-    sys.exit(main())
+    leave_with(main)
+
+
+def leave_with(body: Callable[[], int]) -> NoReturn:
+    """Run the process' whole work and end with its exit code.
+
+    A small pack takes as long as its imports. So the cycle collector comes rarely, and nothing
+    is taken apart at the end: together they were a quarter of the time.
+    """
+    gc.set_threshold(100_000)
+    code = body()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        pass  # whoever read our output had enough
+    except OSError:
+        code = code or StorageError.exit_code
+    os._exit(code)
