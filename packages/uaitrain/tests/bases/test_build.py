@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,15 @@ def test_building_again_gives_the_same_digest(small: Built, cache: Path) -> None
     assert _left_over(cache) == []
 
 
+def test_a_base_of_an_older_recipe_is_built_again(cache: Path) -> None:
+    old = _build(replace(SMALL, description="as it was"))
+    new = _build()
+
+    assert (old.built, new.built) == (True, True)
+    assert new.image.labels["org.opencontainers.image.description"] == ""
+    assert Store.default().digest("small") == new.image.digest
+
+
 def _layer_of(words: list[str], folder: Path) -> Digest:
     """The layer of the tree that ``words`` write to standard output."""
     with (folder / "tree").open("wb") as tree:
@@ -94,7 +104,7 @@ def _layer_of(words: list[str], folder: Path) -> Digest:
 def test_a_user_who_is_not_root_builds_the_same_bytes(
     small: Built, podman_engine: RunningPodman, tmp_path: Path
 ) -> None:
-    words = mmdebstrap.command(SMALL, Builder(), root=False)
+    words = mmdebstrap.command(SMALL, Builder(), "", root=False)
     if os.geteuid() == 0:
         ids = (f"--reuid={podman_engine.uid}", f"--regid={podman_engine.gid}", "--init-groups")
         words = ["setpriv", *ids, "env", f"--chdir={podman_engine.home}", *words]

@@ -16,7 +16,7 @@ DOCKER = Builder(Engine("docker", ("sudo", "docker")), ("http://mirror.example.c
 
 
 def _words(builder: Builder, *, root: bool) -> list[str]:
-    words = command(RECIPE, builder, root=root)
+    words = command(RECIPE, builder, "container", root=root)
     return words[words.index("mmdebstrap") :]
 
 
@@ -44,9 +44,9 @@ def test_the_users_mirror_comes_after_the_target() -> None:
 
 
 def test_an_engine_runs_the_same_in_a_container() -> None:
-    words = command(RECIPE, DOCKER, root=False)
+    words = command(RECIPE, DOCKER, "container", root=False)
 
-    assert words[:4] == ["sudo", "docker", "run", "--rm"]
+    assert words[:5] == ["sudo", "docker", "run", "--rm", "--name=container"]
     assert "--env=SOURCE_DATE_EPOCH=1767225600" in words
     assert words[-4:-1] == ["debian:x", "sh", "-c"]
     assert words[-1].endswith("bullseye - http://mirror.example.com")

@@ -47,14 +47,15 @@ def build(
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Built:
-    """The base of ``recipe``, from the store when it is there unless ``force``.
+    """The base of ``recipe``, from the store when this recipe made it, unless ``force``.
 
     ``note`` is told when another build has to be waited for. Raises BaseError, StorageError.
     """
     progress = progress or Silent()
     with _alone(recipe.name, note) as record:
-        if not force and store.has(recipe.name):
-            return Built(store.image(recipe.name), built=False)
+        found = store.image(recipe.name) if store.has(recipe.name) else None
+        if found and not force and found.labels.get(labels.RECIPE_DIGEST) == recipe.digest:
+            return Built(found, built=False)
         with _workplace(recipe.name, record) as work:
             tree, blob = work / "tree.tar", work / "layer"
             mmdebstrap.run(recipe, builder, tree, work, record.with_suffix(".log"), progress)
@@ -83,6 +84,7 @@ def image(recipe: Recipe, layer: Layer, contents: Contents) -> Image:
             labels.PYTHON: contents.python,
             labels.ACCELERATOR: recipe.accelerator,
             labels.PACKAGES_DIGEST: contents.digest,
+            labels.RECIPE_DIGEST: recipe.digest,
         },
     )
 

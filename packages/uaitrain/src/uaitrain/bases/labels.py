@@ -9,3 +9,6 @@ PYTHON = "dev.uaitrain.base.python"
 ACCELERATOR = "dev.uaitrain.base.accelerator"
 PACKAGES_DIGEST = "dev.uaitrain.base.packages-digest"
 """SHA-256 over the sorted lines ``package:architecture=version`` of all Debian packages."""
+
+RECIPE_DIGEST = "dev.uaitrain.base.recipe-digest"
+"""SHA-256 over the recipe, so that a base made by an older one is known as such."""

@@ -78,8 +78,11 @@ def arguments(recipe: Recipe, mirrors: Sequence[str], mode: str) -> list[str]:
     ]
 
 
-def command(recipe: Recipe, builder: Builder, *, root: bool) -> list[str]:
-    """What is executed for ``builder`` by a user who is ``root`` or not."""
+def command(recipe: Recipe, builder: Builder, name: str, *, root: bool) -> list[str]:
+    """What is executed for ``builder`` by a user who is ``root`` or not.
+
+    ``name`` is that of the container, where there is one.
+    """
     if builder.engine is None:
         argv = arguments(recipe, builder.mirrors, "root" if root else "unshare")
         dies_with_us = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
@@ -90,6 +93,7 @@ def command(recipe: Recipe, builder: Builder, *, root: bool) -> list[str]:
     return builder.engine.argv(
         "run",
         "--rm",
+        f"--name={name}",
         "--network=host",
         *exports,
         builder.image,
@@ -147,7 +151,7 @@ def run(
 
     All that the build says goes to ``log``. Raises BaseError or StorageError.
     """
-    argv = command(recipe, builder, root=os.geteuid() == 0)
+    argv = command(recipe, builder, work.name, root=os.geteuid() == 0)
     # An engine keeps its temporary files where its own user may write.
     added = builder.engine.environment if builder.engine else {**_ENVIRONMENT, "TMPDIR": str(work)}
     environment = {**os.environ, **added}
@@ -164,7 +168,7 @@ def run(
                 tail = _follow(child.stderr, said, progress)
                 code = child.wait()
             finally:
-                _stop(child)
+                _stop(child, builder.engine, work.name)
     except FileNotFoundError:
         raise BaseError(
             f"{builder.program} is not installed",
@@ -194,10 +198,12 @@ def _follow(stream: IO[bytes], log: IO[bytes], progress: Progress) -> list[str]:
     return list(tail)
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    """mmdebstrap removes its temporary tree when it is asked to end."""
+def _stop(child: subprocess.Popen[bytes], engine: Engine | None, name: str) -> None:
+    """mmdebstrap removes its temporary tree when it is asked to end; a container is removed."""
     if child.poll() is not None:
         return
+    if engine:
+        engine.ask("rm", "--force", name)
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGTERM)
     try:
@@ -209,7 +215,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 _STAGE = re.compile(
     r"I: ((?:running apt-get update|downloading packages|extracting archives|installing essential"
-    r"|installing remaining|running --customize-hook|creating tarball)[^.]*)"
+    r"|installing remaining|running --customize-hook|creating tarball)[^.:]*)"
 )
 
 _CAUSES: tuple[tuple[re.Pattern[str], type[UaitrainError], str, str], ...] = tuple(

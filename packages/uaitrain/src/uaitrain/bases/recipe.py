@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from uaitrain.atomic import storage_error
 from uaitrain.errors import BaseError
+from uaitrain.oci.digest import Digest, digest_of
+from uaitrain.oci.image import canonical_json
 
 EPOCH = 1767225600
 """2026-01-01T00:00:00Z: the time of every file in a built base and of the base itself."""
 
 CREATED = "2026-01-01T00:00:00Z"
+
+
+_WAY = 1
+"""Counts the changes in what is left out of every base, so that old ones are built again."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,11 @@ class Recipe:
     accelerator: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ("/bin/bash",)
+
+    @property
+    def digest(self) -> Digest:
+        """Changes when the recipe does, or the way in which we make layers."""
+        return digest_of(canonical_json([_WAY, asdict(self)]))
 
 
 def load(recipe: str, name: str) -> Recipe:
