@@ -77,6 +77,9 @@ def running_docker(storage: Path | None = None, *, keep: bool = False) -> Iterat
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # dockerd leaves this mounted once a container has shared the host's network.
+        left = f"{folder}/exec/netns/default"
+        subprocess.run([*_ROOT, "umount", left], check=False, capture_output=True)
         gone = [str(folder)] if keep and storage else [str(folder), str(running.data)]
         subprocess.run([*_ROOT, "rm", "-rf", *gone], check=True)
 
