@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uaitrain.errors import EXIT_TERMINATED, EngineError, TrainingError
+from uaitrain.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, EngineError, TrainingError
 from uaitrain.runs.record import Record
 
 FAILURE_FILE = "failure"
@@ -15,11 +15,12 @@ _FAILURE_BYTES = 1024
 _WEIGHTS = ("*.caffemodel", "*.caffemodel.h5")
 
 _ENGINE_FAILED = 125
+_KILLED = 137
 _MEANINGS = {
     126: "the image's /bin/bash, or what it started, cannot be executed",
     127: "the image has no /bin/bash, or not the program that the command names",
     134: "the program aborted",
-    137: "it was killed, most likely because memory ran out",
+    _KILLED: "it was killed, most likely because memory ran out",
     139: "the program crashed (segmentation fault)",
 }
 
@@ -67,6 +68,8 @@ class Outcome:
         """What to tell the user about a run that did not end well."""
         if self.exit_code == 0 or (self.stopped and self.snapshot_kept):
             return None
+        if self.stopped and self.exit_code == _KILLED:
+            return TrainingError("the training was ended at once, as asked", EXIT_INTERRUPTED)
         last = next((line for line in reversed(self.tail) if line.strip()), "")
         if self.exit_code == _ENGINE_FAILED:
             return EngineError(
