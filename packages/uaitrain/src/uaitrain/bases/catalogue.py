@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 from uaitrain.atomic import storage_error
@@ -15,6 +14,7 @@ from uaitrain.oci.reference import Reference
 from uaitrain.paths import config_dir
 from uaitrain.spec import CPU, GPU, UHUB_INTERNAL, UHUB_PUBLIC, BaseChoice, Framework
 
+_OWN = Path(__file__).with_name("catalogue.toml")
 BUILD_COMMAND = "uaitrain base build"
 OCI_PREFIX = "oci:"
 
@@ -80,7 +80,7 @@ def load(user_file: Path | None = None) -> tuple[BaseEntry, ...]:
     Raises UsageError with file and line for a broken user file.
     """
     path = user_file or user_catalogue()
-    own = resources.files("uaitrain.bases").joinpath("catalogue.toml").read_text("utf-8")
+    own = _OWN.read_text("utf-8")
     entries: list[BaseEntry] = []
     try:
         entries.extend(parse(path.read_text("utf-8"), str(path), path.parent))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ EPOCH = 1767225600
 CREATED = "2026-01-01T00:00:00Z"
 
 
+_OWN = Path(__file__).with_name("recipes")
 _WAY = 1
 """Counts the changes in what is left out of every base, so that old ones are built again."""
 
@@ -55,15 +55,12 @@ class Recipe:
 
 
 def load(recipe: str, name: str) -> Recipe:
-    """The recipe for base ``name``: a file in the package, or a path when it has a ``/``.
+    """The recipe for base ``name``: the name of a file in the package, or an absolute path.
 
     Raises BaseError for a recipe that is not there or broken, StorageError when it is unreadable.
     """
     try:
-        if "/" in recipe:
-            text = Path(recipe).read_text("utf-8")
-        else:
-            text = resources.files("uaitrain.bases.recipes").joinpath(recipe).read_text("utf-8")
+        text = (_OWN / recipe).read_text("utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
         raise BaseError(
             f"base {name}: there is no recipe {recipe!r}",
