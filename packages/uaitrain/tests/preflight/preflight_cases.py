@@ -175,6 +175,7 @@ CASES: dict[str, Callable[[Job], None]] = {
     "net-not-looked-at": _solver("/data/net.prototxt", "/opt/caffe/net.prototxt"),
     "net-mixed-ages": _net("layer {", 'layers { name: "old" type: RELU }\nlayer {'),
     "layer-type-unknown": _net('"Convolution"', '"Convolutoin"'),
+    "layer-bottoms": _net('bottom: "ip" bottom: "label" top: "loss"', 'bottom: "ip" top: "loss"'),
     "layer-include-and-exclude": _net(
         CONV, CONV + " include { phase: TRAIN } exclude { phase: TEST }"
     ),

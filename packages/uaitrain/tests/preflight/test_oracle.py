@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from preflight_cases import CASES
 from preflight_job import Job
 from support.caffe_rootfs import PATIENCE_SECONDS, Box, new_box
-from uaitrain.frameworks.caffe import LAYER_TYPES
+from uaitrain.frameworks.caffe import BOTTOMS, LAYER_TYPES
 from uaitrain.preflight import RULES, Severity
 
 ABORTING = {
@@ -27,6 +28,7 @@ ABORTING = {
     "net-missing": "File not found: /data/nett.prototxt",
     "net-mixed-ages": "Refusing to upgrade inconsistent NetParameter",
     "layer-type-unknown": "Unknown layer type: Convolutoin",
+    "layer-bottoms": "takes 2 bottom blob(s) as input",
     "layer-include-and-exclude": "Specify either include rules or exclude rules",
     "bottom-unknown": "Unknown bottom blob 'dta'",
     "top-twice": "Top blob 'conv' produced by multiple sources",
@@ -125,6 +127,41 @@ def test_layer_types_are_those_that_caffe_registers(box: Box) -> None:
 
     line = next(line for line in box.shown.splitlines() if line.startswith("types "))
     assert set(line.split()[1:]) == LAYER_TYPES
+
+
+COUNTS = r"""
+import json, os, re, sys
+import caffe
+
+def fits(kind, count):
+    names = "abcd"[:count]
+    inputs = "".join('layer { name: "i%s" type: "Input" top: "%s" input_param {'
+                     ' shape { dim: 2 dim: 2 dim: 2 dim: 2 } } }' % (n, n) for n in names)
+    bottoms = "".join('bottom: "%s" ' % n for n in names)
+    with open("/data/count.prototxt", "w") as file:
+        file.write('%s layer { name: "x" type: "%s" %s top: "x" }' % (inputs, kind, bottoms))
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open("/data/count.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        caffe.Net("/data/count.prototxt", caffe.TEST)
+        os._exit(0)
+    os.waitpid(child, 0)
+    return not re.search(r"takes .*bottom blob", open("/data/count.log").read())
+
+print(json.dumps({k: [n for n in range(5) if fits(k, n)] for k in sys.argv[1:]}))
+"""
+
+
+def test_layers_take_as_many_bottoms_as_in_caffe(box: Box) -> None:
+    program = ("/usr/bin/python3", "-c", COUNTS, *BOTTOMS)
+    assert box.start(*program).wait(PATIENCE_SECONDS) == 0, box.shown
+
+    real = json.loads(next(line for line in box.shown.splitlines() if line.startswith("{")))
+
+    assert real == {
+        kind: list(range(fewest, 5 if most is None else most + 1))
+        for kind, (fewest, most) in BOTTOMS.items()
+    }
 
 
 def test_errors_are_what_stops_caffe() -> None:

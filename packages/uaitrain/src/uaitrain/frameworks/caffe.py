@@ -46,6 +46,28 @@ _LAYER_TYPES = """
 """
 LAYER_TYPES = frozenset(_LAYER_TYPES.split())
 
+_ONE_BOTTOM = """
+    InnerProduct Embed BatchNorm MVN Softmax ArgMax Slice Split Flatten Reshape Reduction Tile
+    Pooling LRN Im2col SPP
+    ReLU PReLU ELU Sigmoid TanH AbsVal BNLL Power Exp Log Dropout Threshold Clip Swish
+"""
+_TWO_BOTTOMS = """
+    Accuracy SoftmaxWithLoss SigmoidCrossEntropyLoss EuclideanLoss HingeLoss
+    MultinomialLogisticLoss Crop BatchReindex HDF5Output
+"""
+_NO_BOTTOM = "ImageData HDF5Data WindowData MemoryData DummyData Input Parameter"
+BOTTOMS: dict[str, tuple[int, int | None]] = {
+    **dict.fromkeys(_NO_BOTTOM.split(), (0, 0)),
+    **dict.fromkeys(_ONE_BOTTOM.split(), (1, 1)),
+    **dict.fromkeys(_TWO_BOTTOMS.split(), (2, 2)),
+    **dict.fromkeys(["Convolution", "Deconvolution", "Concat", "Silence"], (1, None)),
+    **dict.fromkeys(["Eltwise", "Filter"], (2, None)),
+    **dict.fromkeys(["Scale", "Bias"], (1, 2)),
+    "InfogainLoss": (2, 3),
+    "ContrastiveLoss": (3, 3),
+}
+"""Fewest and most bottoms of a layer type; types that aren't here take what they get."""
+
 V1_TYPES = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from uaitrain.frameworks.caffe import LAYER_TYPES
+from uaitrain.frameworks.caffe import BOTTOMS, LAYER_TYPES
 from uaitrain.frameworks.caffe_net import TRAIN, NetLayer
 from uaitrain.frameworks.prototxt import Document
 from uaitrain.preflight.finding import Finding
@@ -36,6 +36,12 @@ TYPE = error(
     "a net layer's type is not one of Caffe's 61",
     "Caffe aborts: unknown layer type",
     "use a type of BVLC Caffe 1.0, or a Python layer",
+)
+COUNT = error(
+    "layer-bottoms",
+    "a net layer has too few or too many bottoms for its type",
+    "Caffe aborts: the layer takes another number of bottom blobs",
+    "give it the bottoms that its type wants",
 )
 RULES_BOTH = error(
     "layer-include-and-exclude",
@@ -86,7 +92,8 @@ NOT_FED = warning(
     "name the train net, not the deploy net, or feed it from a main file of your own",
 )
 RULES = (
-    MISSING, ELSEWHERE, MIXED, TYPE, RULES_BOTH, BOTTOM, TOP, NAME, EMPTY, NO_LOSS, MODULE, NOT_FED,
+    MISSING, ELSEWHERE, MIXED, TYPE, COUNT, RULES_BOTH, BOTTOM, TOP, NAME, EMPTY, NO_LOSS, MODULE,
+    NOT_FED,
 )  # fmt: skip
 
 FED_BY_PROGRAMS = ("Input", "MemoryData")
@@ -159,6 +166,12 @@ def _layer(look: Look, use: NetUse, layer: NetLayer) -> Iterator[Finding]:
         where = document.where(layer.node.at("type"))
         what = f'layer "{layer.name}" has type "{layer.type}"'
         yield TYPE.finding(what if layer.type else f'layer "{layer.name}" has no type', where, mend)
+    fewest, most = BOTTOMS.get(layer.type, (0, None))
+    count = len(layer.bottoms)
+    if count < fewest or (most is not None and count > most):
+        wanted = f"{fewest}" if most == fewest else f"{fewest} to {most or 'any number'}"
+        what = f'layer "{layer.name}" ({layer.type}) has {count} bottoms, it takes {wanted}'
+        yield COUNT.finding(what, document.where(layer.node))
     if layer.type == "Python":
         yield from _python_module(look, use, layer)
 

@@ -1,0 +1,118 @@
+"""What preflight found the last time, for a job of which nothing has changed since.
+
+The name under which findings are remembered is made of everything that the checks can see: the
+spec, the bases' facts, and the ``stat`` of all files in the code, data and output folders. Where
+that cannot be told for sure (links, too many files, a file written this very moment) nothing is
+remembered, and errors never are: who has one looks again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from uaitrain import __version__, atomic
+from uaitrain.errors import UaitrainError
+from uaitrain.files.cache import is_settled, stat_key
+from uaitrain.files.inventory import Entry, Kind
+from uaitrain.preflight.finding import Finding, Severity
+from uaitrain.preflight.subject import Subject
+from uaitrain.spec import Account
+
+MOST_FILES = 2_000
+"""More files in the data and output folders are not looked at one by one."""
+
+MOST_KEPT = 100
+
+
+def key_of(subject: Subject, read_at_ns: int) -> str | None:
+    """The name for what the checks can see; None where no name tells it for sure.
+
+    ``read_at_ns`` is a time before the inventory was read.
+    """
+    spec, inventory = subject.spec, subject.inventory
+    entries = list(inventory.entries)
+    try:
+        for folder in (spec.data, spec.output):
+            entries += _below(folder, MOST_FILES)
+    except (OSError, _UnclearError):
+        return None
+    if any(entry.kind is Kind.LINK for entry in entries) or not is_settled(entries, read_at_ns):
+        return None
+    words = [
+        __version__,
+        repr(replace(spec, account=Account())),
+        repr(sorted(subject.bases.items())),
+        str(os.geteuid()),
+        str(os.access(spec.output, os.W_OK | os.X_OK)),
+        *inventory.ignored,
+    ]
+    return stat_key(words, entries)
+
+
+class Memory:
+    """Findings by name, as files in ``folder``; a lost or broken one only costs a look."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def recall(self, key: str) -> tuple[Finding, ...] | None:
+        try:
+            rows = json.loads((self._folder / key).read_bytes())
+            return tuple(Finding(**row | {"severity": Severity(row["severity"])}) for row in rows)
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def remember(self, key: str, findings: tuple[Finding, ...]) -> None:
+        if any(finding.severity is Severity.ERROR for finding in findings):
+            return
+        rows = [asdict(finding) | {"severity": finding.severity.value} for finding in findings]
+        with contextlib.suppress(OSError, UaitrainError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            atomic.write_bytes(self._folder / key, json.dumps(rows).encode())
+            kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
+            for path in kept[:-MOST_KEPT]:
+                path.unlink(missing_ok=True)
+
+
+class _UnclearError(Exception):
+    """A folder of which ``stat`` does not tell all."""
+
+
+def _below(folder: Path, most: int) -> Iterator[Entry]:
+    """The folder itself and everything below it, in a fixed order."""
+    yield _entry(str(folder), folder.stat())
+    waiting = [str(folder)]
+    count = 0
+    while waiting:
+        with os.scandir(waiting.pop()) as scan:
+            found = sorted(scan, key=lambda item: item.name)
+        count += len(found)
+        if count > most:
+            raise _UnclearError
+        for item in found:
+            yield _entry(item.path, item.stat(follow_symlinks=False))
+            if item.is_dir(follow_symlinks=False):
+                waiting.append(item.path)
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    kind = Kind.FOLDER if stat.S_ISDIR(status.st_mode) else Kind.FILE
+    if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+        raise _UnclearError
+    return Entry(
+        path,
+        kind,
+        status.st_size if kind is Kind.FILE else 0,
+        bool(status.st_mode & stat.S_IXUSR),
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        status.st_dev,
+        f"{status.st_mode:o} {status.st_uid} {status.st_gid}",
+    )
