@@ -678,10 +678,13 @@ def say(text):
 def emit(stream, data):
     """Show output and log it. A closed terminal or a full disk does not end the training."""
     for handle in [stream] + LOG:
-        try:
-            os.write(handle, data)
-        except (IOError, OSError):
-            continue
+        rest = data
+        while rest:
+            try:
+                rest = rest[os.write(handle, rest) :]
+            except OSError as error:
+                if error.errno != errno.EINTR:
+                    break
 
 
 def open_log(folder):
