@@ -5,6 +5,7 @@ pack: read the folder ► preflight ► layers ► twin images ► local store �
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
 from uaitrain.origin import created_at, source_date_epoch
 from uaitrain.paths import cache_dir
-from uaitrain.preflight.finding import Finding, Severity
+from uaitrain.preflight import BaseFacts, Finding, Severity, Subject, run_checks
+from uaitrain.preflight.memory import Memory, key_of
 from uaitrain.progress import Progress
 from uaitrain.runlog import RunLog
 from uaitrain.sinks import SinkReport
@@ -102,12 +104,18 @@ class PackResult:
 
 
 def prepare(
-    spec: TrainSpec, registries: Registries, log: RunLog, *, check: bool = True
+    spec: TrainSpec,
+    registries: Registries,
+    log: RunLog,
+    *,
+    check: bool = True,
+    remember: bool = False,
 ) -> Prepared:
-    """Read the folder, find the bases, run the preflight."""
-    from uaitrain.preflight import Subject, run_checks
-    from uaitrain.preflight.subject import BaseFacts
+    """Read the folder, find the bases, run the preflight.
 
+    With ``remember`` a job of which nothing changed gets the findings of the last time.
+    """
+    began = time.time_ns()
     with log.phase("reading the code folder"):
         inventory = select(spec.code, spec.ignore)
     with log.phase("finding the bases"):
@@ -124,8 +132,20 @@ def prepare(
             )
             for accelerator, base in bases.items()
         }
-        findings = run_checks(Subject(spec, inventory, facts))
+        subject = Subject(spec, inventory, facts)
+        findings = _checked(subject, began) if remember else run_checks(subject)
     return Prepared(inventory, bases, findings)
+
+
+def _checked(subject: Subject, began: int) -> tuple[Finding, ...]:
+    memory = Memory(cache_dir() / "preflight")
+    key = key_of(subject, began)
+    found = memory.recall(key) if key else None
+    if found is None:
+        found = run_checks(subject)
+        if key:
+            memory.remember(key, found)
+    return found
 
 
 def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, ResolvedBase]:
@@ -172,7 +192,7 @@ def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog
             next_step="give --image host/registry/name:tag",
         )
     registries = Registries(options.access)
-    prepared = prepare(spec, registries, log, check=options.check)
+    prepared = prepare(spec, registries, log, check=options.check, remember=True)
     _judge(prepared, reporter, log)
     with log.phase("layers"):
         layers = job_layers(spec, prepared.inventory, reporter.progress)

@@ -132,8 +132,8 @@ def test_a_layer_read_within_the_tick_of_a_change_is_not_remembered(
     (plan,) = plan_layers(select(code), "data")
     newest = max(e.ctime_ns for e in plan.entries)
 
-    assert not is_settled(plan, newest + 1)
-    assert is_settled(plan, newest + 60_000_000)
+    assert not is_settled(plan.entries, newest + 1)
+    assert is_settled(plan.entries, newest + 60_000_000)
 
 
 def test_large_files_that_do_not_shrink_are_stored_as_plain_tar(

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -24,7 +24,7 @@ from typing import IO
 
 from uaitrain import __version__, atomic
 from uaitrain.errors import UaitrainError
-from uaitrain.files.inventory import Kind
+from uaitrain.files.inventory import Entry, Kind
 from uaitrain.files.plan import LayerPlan
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, hex_part, parse_digest
@@ -46,22 +46,26 @@ class LayerFacts:
 
 def plan_key(plan: LayerPlan) -> str:
     """A name for the plan's exact content as far as ``stat`` tells it."""
-    digest = hashlib.sha256(f"{__version__}\0{plan.prefix}\0{plan.mtime}\0".encode())
-    digest.update("\0".join(plan.folders).encode("utf-8", "surrogateescape"))
-    for e in plan.entries:
-        digest.update(
-            f"\0{e.path}\0{e.kind.value}{e.size},{e.executable},{e.mtime_ns},{e.ctime_ns},"
-            f"{e.inode},{e.device},{e.target}".encode("utf-8", "surrogateescape")
-        )
-    return digest.hexdigest()
+    return stat_key([__version__, plan.prefix, str(plan.mtime), *plan.folders], plan.entries)
 
 
-def is_settled(plan: LayerPlan, read_at_ns: int) -> bool:
-    """Whether every change before ``read_at_ns`` must show in the times of the plan's files.
+def stat_key(words: Iterable[str], entries: Iterable[Entry]) -> str:
+    """A hash of ``words`` and of everything that ``stat`` tells of ``entries``."""
+    parts = list(words)
+    parts += [
+        f"{e.path}\0{e.kind.value}{e.size},{e.executable},{e.mtime_ns},{e.ctime_ns},"
+        f"{e.inode},{e.device},{e.target}"
+        for e in entries
+    ]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_settled(entries: Iterable[Entry], read_at_ns: int) -> bool:
+    """Whether every change before ``read_at_ns`` must show in the times of the files.
 
     File systems with whole seconds (their times end in nine zeros) get a coarser measure.
     """
-    for entry in plan.entries:
+    for entry in entries:
         if entry.kind is Kind.FILE:
             newest = max(entry.mtime_ns, entry.ctime_ns)
             tick = _FINE_TICK_NS if entry.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
@@ -87,7 +91,7 @@ class LayerCache:
             return None
 
     def remember(self, plan: LayerPlan, facts: LayerFacts, read_at_ns: int) -> None:
-        if not is_settled(plan, read_at_ns):
+        if not is_settled(plan.entries, read_at_ns):
             return
         value = {"diff_id": facts.diff_id, "descriptor": facts.descriptor.to_json()}
         with contextlib.suppress(OSError, UaitrainError):
