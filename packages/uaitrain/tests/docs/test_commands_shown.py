@@ -23,7 +23,7 @@ from support.bases import REPOSITORY
 from support.tiny_image import layer_of
 from uaitrain.bases import labels
 from uaitrain.bases.store import Store
-from uaitrain.cli import main
+from uaitrain.cli import caffe_tool, main
 from uaitrain.oci.image import History, Image
 
 PAGES = repository_files("*.md")
@@ -139,12 +139,13 @@ def test_the_pages_show_what_a_newcomer_meets_first() -> None:
     assert [w for w in MUST_BE_SHOWN if not any(c.startswith(w) for c in typed)] == []
 
 
-def _calls(text: str) -> Iterator[list[str]]:
-    """The words after ``uaitrain`` of every call in shell text."""
-    joined = re.sub(r"\\\n>?", " ", text)
+def _calls(text: str, program: str) -> Iterator[list[str]]:
+    """The words after ``program`` of every call in shell text; ``<NAMES>`` are filled in."""
+    joined = re.sub(r"<([A-Z_]+)>", lambda name: name[1].lower(), text.replace("\\\n", " "))
     for line in joined.splitlines():
-        command = re.sub(r"^\$ ", "", line.strip())
-        if "uaitrain" not in command or command.startswith("#"):
+        command = line.strip()
+        # An ellipsis says that parameters are left out.
+        if program not in command or command.startswith("#") or "…" in command:
             continue
         words = shlex.shlex(command, posix=True, punctuation_chars="|;&")
         words.whitespace_split = True
@@ -156,7 +157,7 @@ def _calls(text: str) -> Iterator[list[str]]:
                 call = None
             elif call is not None:
                 call.append(word)
-            elif word == "uaitrain":
+            elif word == program:
                 call = []
         if call is not None:
             yield call
@@ -173,12 +174,29 @@ def test_every_call_is_one_that_the_parser_takes(
     refused = []
     for block in blocks(page):
         if block.language == "bash":
-            for words in _calls(block.text):
-                try:
-                    code = main.main(words)
-                except SystemExit as ended:
-                    code = int(ended.code or 0)
-                if code:
+            for words in _calls(block.text, "uaitrain"):
+                if main.main(words):
                     refused.append((str(block), words, capsys.readouterr().err))
+
+    assert refused == []
+
+
+@pytest.mark.parametrize("page", TYPED, ids=str)
+def test_every_call_of_the_manuals_tool_is_one_that_it_takes(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Judged up to the TrainSpec; what would pack is replaced."""
+    monkeypatch.setattr("uaitrain.flow.pack", lambda *words: None)
+    monkeypatch.setattr(caffe_tool, "show", lambda *words, as_json: None)
+    refused = [
+        (str(block), words, capsys.readouterr().err)
+        for block in blocks(page)
+        if block.language == "bash"
+        for words in _calls(block.text, "caffe_tool.py")
+        if "--help" not in words and caffe_tool.main(words, tmp_path)
+    ]
 
     assert refused == []
