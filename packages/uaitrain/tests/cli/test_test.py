@@ -144,3 +144,29 @@ def test_a_gpu_run_on_an_engine_without_gpus_is_its_refusal(
 
     assert done.returncode == 7
     assert "the engine could not run the container" in done.stderr
+
+
+def _on_a_terminal(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["script", "--quiet", "--return", "--command", shlex.join(_command(*words)), "/dev/null"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_on_a_terminal_one_line_changes_and_the_summary_stays() -> None:
+    done = _on_a_terminal()
+
+    assert done.returncode == 0, done.stdout
+    assert "\033[K" in done.stdout
+    assert "finished: 20 of 20 iterations" in done.stdout
+
+
+def test_an_interactive_run_has_the_terminal() -> None:
+    done = _on_a_terminal("--interactive")
+
+    assert done.returncode == 0, done.stdout
+    assert "Test net output #0: accuracy = 0.75" in done.stdout
+    assert "finished" not in done.stdout

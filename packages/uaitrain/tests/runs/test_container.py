@@ -117,3 +117,10 @@ with Container(Engine("docker", ("docker",)), request, "orphan") as running:
         assert process.stdout.readline() == b"begun\n"
         process.send_signal(signal.SIGKILL)
     _wait_until(lambda: _is_gone(engine, "orphan"))
+
+
+def test_leaving_before_the_container_is_up_leaves_nothing(engine: Engine) -> None:
+    with _container(engine, "sleep 1000") as running:
+        pass
+
+    assert _is_gone(engine, running.name)

@@ -125,7 +125,7 @@ def running_podman() -> Iterator[RunningPodman]:
     finally:
         _stop_pause_process(home)
         if made:
-            subprocess.run(["userdel", made], check=True, capture_output=True)
+            subprocess.run(["userdel", "--force", made], check=True, capture_output=True)
             shutil.rmtree(home)
         else:
             subprocess.run(["podman", "unshare", "rm", "-rf", str(home)], check=True)

@@ -91,9 +91,11 @@ class Container:
         traceback: TracebackType | None,
     ) -> None:
         process = self._running
-        if process.poll() is None:
+        # A container that is only just coming up cannot be killed yet.
+        while process.poll() is None:
             self.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
         if self._stopping:
             self._stopping.join()
         if process.stdout:
