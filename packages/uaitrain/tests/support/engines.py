@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -123,16 +124,20 @@ def running_podman() -> Iterator[RunningPodman]:
         user = pwd.getpwnam(made) if made else pwd.getpwuid(os.getuid())
         yield _configured(home, user, bool(made))
     finally:
-        _stop_pause_process(home)
         if made:
-            subprocess.run(["userdel", "--force", made], check=True, capture_output=True)
-            shutil.rmtree(home)
+            _remove_user(made, home)
         else:
+            _stop_pause_process(home)
             subprocess.run(["podman", "unshare", "rm", "-rf", str(home)], check=True)
 
 
 def _make_user(home: Path) -> str:
     _must_have("useradd", "passwd")
+    for user in pwd.getpwall():
+        # A session that was killed could not remove its user.
+        owner = re.fullmatch(r"uaitrain-([0-9]+)", user.pw_name)
+        if owner and not Path("/proc", owner[1]).exists():
+            _remove_user(user.pw_name, Path(user.pw_dir))
     name = f"uaitrain-{os.getpid()}"
     subprocess.run(
         ["useradd", "--no-create-home", "--home-dir", str(home), name],
@@ -140,6 +145,12 @@ def _make_user(home: Path) -> str:
         capture_output=True,
     )
     return name
+
+
+def _remove_user(name: str, home: Path) -> None:
+    _stop_pause_process(home)
+    subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _configured(home: Path, user: pwd.struct_passwd, other: bool) -> RunningPodman:
