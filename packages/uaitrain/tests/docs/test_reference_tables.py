@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import sys
 from pathlib import Path
 
-from doc_pages import table_below
+import pytest
+from doc_pages import table_below, text_of
+from support.bases import REPOSITORY
 from uaitrain import compat, errors, settings
 from uaitrain.files.ignore import DEFAULT_PATTERNS
 
@@ -73,3 +78,22 @@ def test_the_default_ignore_patterns_are_listed() -> None:
     assert [[_code(p)] for p in DEFAULT_PATTERNS] == [
         row[:1] for row in table_below(PACKING, "ignored")
     ]
+
+
+def test_the_speed_table_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No numbers without a measurement; with one, the table that bench/report.py makes of it."""
+    _, _, rest = text_of(Path("README.md")).partition("<!-- bench:begin -->\n")
+    shown, end, _ = rest.partition("<!-- bench:end -->")
+    assert end, "README.md has no place for the table"
+    measured = REPOSITORY / "bench" / "results" / "pack.json"
+    spec = importlib.util.spec_from_file_location("report", REPOSITORY / "bench" / "report.py")
+    assert spec
+    assert spec.loader
+    report = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "report", report)
+    spec.loader.exec_module(report)
+
+    expected = report.table(json.loads(measured.read_text())) if measured.exists() else ""
+
+    assert expected in shown
+    assert bool(expected) == bool(shown.strip())
