@@ -39,6 +39,13 @@ _INSTALL = (
     "apt-get -q update >&2 && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "
     "--no-install-recommends mmdebstrap debian-archive-keyring ca-certificates >&2"
 )
+_OWN_NAMESPACES = (
+    *("unshare", "--mount", "--propagation", "private"),
+    *("--pid", "--fork", "--kill-child", "--mount-proc"),
+)
+"""As root, mmdebstrap mounts this machine's /dev, /proc and /sys into the tree. In namespaces of
+its own nothing of that outlives it, however it ends, and no deletion can reach through a mount."""
+
 _INSIDE = ("check/canmount", "check/signed-by")
 
 
@@ -85,7 +92,11 @@ def command(recipe: Recipe, builder: Builder, name: str, *, root: bool) -> list[
     """
     if builder.engine is None:
         argv = arguments(recipe, builder.mirrors, "root" if root else "unshare")
-        dies_with_us = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+        dies_with_us = (
+            ["setpriv", "--pdeathsig", "KILL"] if root else ["setpriv", "--pdeathsig", "TERM"]
+        )
+        if root:
+            dies_with_us += _OWN_NAMESPACES
         return [*dies_with_us, *argv]
     inside = arguments(recipe, builder.mirrors, "root")
     inside.insert(1, f"--skip={','.join(_INSIDE)}")
@@ -205,7 +216,8 @@ def _stop(child: subprocess.Popen[bytes], engine: Engine | None, name: str) -> N
     if engine:
         engine.ask("rm", "--force", name)
     with contextlib.suppress(ProcessLookupError):
-        child.send_signal(signal.SIGTERM)
+        # As root everything lives in the child's namespaces and dies with it.
+        child.send_signal(signal.SIGTERM if engine or os.geteuid() else signal.SIGKILL)
     try:
         child.wait(30)
     except subprocess.TimeoutExpired:
