@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_pages import table_below, text_of
+from doc_pages import blocks, table_below, text_of
 from support.bases import REPOSITORY
 from uaitrain import compat, errors, settings
+from uaitrain.bases import catalogue, recipe
 from uaitrain.files.ignore import DEFAULT_PATTERNS
 
 PACKING = Path("docs/manual/packing.md")
@@ -78,6 +79,14 @@ def test_the_default_ignore_patterns_are_listed() -> None:
     assert [[_code(p)] for p in DEFAULT_PATTERNS] == [
         row[:1] for row in table_below(PACKING, "ignored")
     ]
+
+
+def test_the_examples_of_a_catalogue_and_a_recipe_can_be_read() -> None:
+    shown = [b.text for b in blocks(Path("docs/manual/base-images.md")) if b.language == "toml"]
+    entries, made = shown
+
+    assert len(catalogue.parse(entries, "catalogue.toml", Path("/"))) == 2
+    assert "python3-nltk" in recipe.parse(made, "caffe-nltk", "caffe-nltk.toml").packages
 
 
 def test_the_speed_table_is_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
