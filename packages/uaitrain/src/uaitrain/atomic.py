@@ -21,8 +21,8 @@ def storage_error(error: OSError, path: Path, doing: str = "write") -> UaitrainE
     )
 
 
-def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``data`` in one step, durable when this returns.
+def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``data`` in one step, durable when this returns unless told otherwise.
 
     The folder must exist. Raises StorageError; then the old file is as it was.
     """
@@ -33,7 +33,8 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(temporary).replace(path)
     except OSError as error:
         raise storage_error(error, path) from None

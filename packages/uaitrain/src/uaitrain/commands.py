@@ -37,6 +37,8 @@ class Command:
 
 @dataclass(frozen=True)
 class Commands:
+    """The three of ``uaitrain_cmd.txt``."""
+
     deploy: Command
     cpu: Command
     gpu: Command

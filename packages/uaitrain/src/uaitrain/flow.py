@@ -331,8 +331,17 @@ def _write_commands(
 
     commands = render_commands(spec, local_facts(engine))
     path = options.folder / COMMANDS_FILE
-    atomic.write_bytes(path, text(commands).encode("utf-8", "surrogateescape"))
+    data = text(commands).encode("utf-8", "surrogateescape")
+    if not _holds(path, data):
+        atomic.write_bytes(path, data)
     return commands, path
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _push(spec: TrainSpec, registries: Registries, image: Image, reporter: Reporter) -> SinkReport:

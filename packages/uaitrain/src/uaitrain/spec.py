@@ -28,6 +28,8 @@ UHUB_INTERNAL = "uhub.service.ucloud.cn"
 
 @dataclass(frozen=True)
 class Framework:
+    """What trains, such as ``caffe-1.0.0``."""
+
     name: str
     version: str
 

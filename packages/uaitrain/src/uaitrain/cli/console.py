@@ -81,6 +81,8 @@ class Console:
 
 @dataclass
 class _LineTask:
+    """One task on the status line; ``total`` and ``count`` are in bytes."""
+
     line: StatusLine
     name: str
     total: int | None

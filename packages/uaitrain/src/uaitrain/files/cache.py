@@ -96,7 +96,9 @@ class LayerCache:
         value = {"diff_id": facts.diff_id, "descriptor": facts.descriptor.to_json()}
         with contextlib.suppress(OSError, UaitrainError):
             self._facts.mkdir(parents=True, exist_ok=True)
-            atomic.write_bytes(self._facts / plan_key(plan), json.dumps(value).encode())
+            atomic.write_bytes(
+                self._facts / plan_key(plan), json.dumps(value).encode(), durable=False
+            )
 
     def blob(self, digest: Digest) -> Path | None:
         """The file with this blob's bytes, if they were kept."""

@@ -45,6 +45,8 @@ DEFAULT_PATTERNS = (
 
 @dataclass(frozen=True)
 class _Rule:
+    """One line: what it matches, and whether it takes back instead of leaving out."""
+
     pattern: re.Pattern[str]
     keep: bool
     folders_only: bool

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -63,6 +62,9 @@ def build_layers(
             for plan, facts in zip(plans, recalled, strict=True)
             if facts
         )
+    # It brings logging along, which a pack of known layers does without.
+    from concurrent.futures import ThreadPoolExecutor
+
     task = progress.start("reading the code folder", work)
 
     def build(plan: LayerPlan, facts: LayerFacts | None) -> FileLayer:

@@ -37,6 +37,8 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Platform:
+    """Where an image runs, in Go's names (image-spec, image-index.md)."""
+
     os: str = "linux"
     architecture: str = "amd64"
     variant: str = ""

@@ -74,7 +74,7 @@ class Memory:
         rows = [asdict(finding) | {"severity": finding.severity.value} for finding in findings]
         with contextlib.suppress(OSError, UaitrainError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            atomic.write_bytes(self._folder / key, json.dumps(rows).encode())
+            atomic.write_bytes(self._folder / key, json.dumps(rows).encode(), durable=False)
             kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
             for path in kept[:-MOST_KEPT]:
                 path.unlink(missing_ok=True)
