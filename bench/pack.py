@@ -119,14 +119,17 @@ def make_tools(names: Sequence[str], state: Path, environment: dict[str, str]) -
 
 def measure(arguments: argparse.Namespace, state: Path) -> None:
     with ExitStack() as stack:
-        environment = {"DOCKER_CONFIG": str(state / "no-logins")}
+        (state / "logins").mkdir()
+        (state / "logins" / "config.json").write_text("{}")
+        environment = {"DOCKER_CONFIG": str(state / "logins")}
         if NEEDS_ENGINE & set(arguments.tools):
             engine = state / "engine"
             engine.mkdir()
             environment["DOCKER_HOST"] = stack.enter_context(running_docker(engine)).host
         tools = make_tools(arguments.tools, state, environment)
         facts = machine.facts(environment)
-        facts |= {"tools": {tool.name: tool.remark for tool in tools}, "load_at_start": {}}
+        loads: dict[str, float] = {}
+        facts |= {"tools": {tool.name: tool.remark for tool in tools}, "load_at_start": loads}
         base = tiny_base(busybox(state)).configure(
             working_dir="/data", labels={labels.PYTHON: "3.9.2"}
         )
@@ -135,7 +138,7 @@ def measure(arguments: argparse.Namespace, state: Path) -> None:
             say(f"making {name}")
             work = WORKS[name](state / name)
             os.sync()
-            facts["load_at_start"] |= {name: machine.load()}  # type: ignore[operator] # a dict
+            loads[name] = machine.load()
             for number in range(arguments.rounds or ROUNDS[name]):
                 turn = number % len(tools)
                 for tool in tools[turn:] + tools[:turn]:
@@ -143,6 +146,7 @@ def measure(arguments: argparse.Namespace, state: Path) -> None:
                 report.write(arguments.results, bench.results.rows())
                 report.write(arguments.results.with_suffix(".meta.json"), facts)
             shutil.rmtree(work.folder)
+        say(json.dumps(facts, indent=1))
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -169,9 +173,7 @@ def main() -> None:
     if not arguments.table:
         with tempfile.TemporaryDirectory(prefix="uaitrain-bench-", dir=arguments.scratch) as state:
             measure(arguments, Path(state))
-    meta = arguments.results.with_suffix(".meta.json")
     print(report.table(json.loads(arguments.results.read_text())))
-    print("\n" + json.dumps(json.loads(meta.read_text()), indent=1))
 
 
 if __name__ == "__main__":

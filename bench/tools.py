@@ -187,7 +187,7 @@ def torchx(scratch: Path) -> Tool:
 def crane(scratch: Path) -> Tool:
     """A tar of the folder, appended to the base in the registry."""
     if not shutil.which("crane"):
-        raise NotHereError("no crane (Debian has it from version 13 on)")
+        raise NotHereError("no crane on this machine, and none in its Debian")
 
     def commands(place: Place, work: Work) -> list[list[str]]:
         archive = str(work.folder / "code.tar")
