@@ -13,8 +13,8 @@ except (ImportError, SyntaxError):
     sys.exit(
         "caffe_tool.py: uaitrain is not installed for {0} (Python {1})\n"
         "  allowed: Python 3.11 or later, with uaitrain installed for it\n"
-        "  next: use the Python that has uaitrain, or install it: "
-        "{0} -m pip install uaitrain".format(sys.executable, sys.version.split()[0])
+        "  next: use the Python that has uaitrain, or install it from its repository: "
+        "{0} -m pip install packages/uaitrain".format(sys.executable, sys.version.split()[0])
     )
 
 if __name__ == "__main__":

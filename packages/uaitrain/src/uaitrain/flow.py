@@ -166,7 +166,9 @@ def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, Resolved
         return pull_image(connection, reference, Platform())
 
     # The same base for both is read once.
-    resolved = {choice: resolve_base(choice, store, pull) for choice in set(chosen.values())}
+    resolved = {
+        choice: resolve_base(choice, store, pull) for choice in dict.fromkeys(chosen.values())
+    }
     return {accelerator: resolved[choice] for accelerator, choice in chosen.items()}
 
 

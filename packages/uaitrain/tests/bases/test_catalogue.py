@@ -99,7 +99,7 @@ def test_a_layout_on_this_machine_may_be_named(user_file: Path) -> None:
 
 
 def test_a_version_that_is_not_there_is_answered_with_those_that_are(user_file: Path) -> None:
-    with pytest.raises(UsageError, match=r"--ai_arch_v=caffe-2\.0") as caught:
+    with pytest.raises(UsageError, match=r"no base image for caffe-2\.0 \(--ai_arch_v") as caught:
         catalogue.choose(catalogue.load(user_file), Framework("caffe", "2.0"), CPU, BaseChoice())
 
     assert caught.value.allowed == "caffe-1.0.0"

@@ -190,7 +190,7 @@ def check_framework(catalogue: Sequence[BaseEntry], framework: Framework) -> Non
     if any(entry.framework == framework for entry in catalogue):
         return
     raise UsageError(
-        f"there is no base image for --ai_arch_v={framework}",
+        f"there is no base image for {framework} (--ai_arch_v, --framework)",
         allowed=", ".join(sorted({str(entry.framework) for entry in catalogue})),
         next_step=f"choose one of these, or describe your own base in {user_catalogue()}",
     )

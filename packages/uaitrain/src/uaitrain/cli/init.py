@@ -21,7 +21,7 @@ data = {data}            # local runs: /data/data
 output = "output"        # local runs: /data/output; results and snapshots belong there
 image = {image}
 # arguments = ["--timing=True"]     more arguments for the main file
-# ignore = ["*.log"]                stays out of the image, besides .git, caches and keys
+{ignore}   stays out of the image, besides .git, caches and keys
 
 [base]
 cpu = "caffe-1.0.0-debian11-cpu"    # uaitrain base list shows what there is
@@ -52,9 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     path = folder / FILE_NAME
     if path.exists() and not arguments.force:
         raise UsageError(f"{path} is there already", next_step="uaitrain init --force replaces it")
-    text = _TEMPLATE.format(
-        **{k: json.dumps(v, ensure_ascii=False) for k, v in _guess(folder, arguments.image).items()}
-    )
+    text = _TEMPLATE.format(**_guess(folder, arguments.image))
     atomic.write_bytes(path, text.encode())
     if arguments.json:
         console.json({"file": str(path)})
@@ -63,16 +61,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _guess(folder: Path, image: str | None) -> dict[str, str]:
+    """What the folder's contents suggest, as TOML values."""
     code = folder / "code" if (folder / "code").is_dir() else folder
     solvers = sorted(p.name for p in code.glob("*solver*.prototxt"))
     mains = sorted(p.name for p in code.glob("train*.py"))
-    name = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.name.lower()).strip(
-        "-"
-    )
-    return {
+    name = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.name.lower())
+    values = {
         "code": "code" if code != folder else ".",
         "main": mains[0] if mains else "train.py",
         "solver": f"/data/{solvers[0] if solvers else 'solver.prototxt'}",
         "data": "data",
-        "image": image or f"{name or 'job'}:uaitrain",
+        "image": image or f"{name.strip('-') or 'job'}:uaitrain",
     }
+    texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    # Where the code lies beside its data and results, those must not be packed with it.
+    texts["ignore"] = (
+        'ignore = ["/data/", "/output/"]  #'
+        if code == folder
+        else '# ignore = ["*.log"]             '
+    )
+    return texts

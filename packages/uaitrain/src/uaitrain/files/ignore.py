@@ -39,6 +39,7 @@ DEFAULT_PATTERNS = (
     "/uaitrain.toml",
     "uaitrain_cmd.txt",
     "uaitrain.log",
+    "/uaitrain_images/",
 )
 """Version control, caches, keys and our own files: never wanted in an image."""
 

@@ -27,7 +27,7 @@ def select(root: Path, ignore: Iterable[str] = ()) -> Inventory:
         raise SourceError(
             f"the code folder {str(root)!r} "
             + ("is not a folder" if root.exists() else "is not there"),
-            next_step="check --code_path (in uaitrain.toml: job.code)",
+            next_step="check --code_path (--code; in uaitrain.toml: code)",
         )
     rules = IgnoreRules((*DEFAULT_PATTERNS, *_read_ignore_file(root / IGNORE_FILE), *ignore))
     ignored: list[str] = []
