@@ -18,6 +18,7 @@ LAYERS = (
     ("__main__",),
     ("cli",),
     ("doctor", "flow", "runs"),
+    ("destinations",),
     ("access", "assemble", "commands", "compat", "preflight"),
     ("bases", "frameworks", "settings", "sinks"),
     ("datafiles", "engines", "files", "origin", "registry", "runlog"),

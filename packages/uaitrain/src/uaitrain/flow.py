@@ -9,16 +9,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from uaitrain import atomic
-from uaitrain.access import Access, Registries
+from uaitrain import atomic, destinations
+from uaitrain.access import Registries
 from uaitrain.assemble import Base, RunManifest, assemble
 from uaitrain.bases import catalogue
 from uaitrain.bases.probe import has_python
 from uaitrain.bases.resolve import ResolvedBase, resolve_base
 from uaitrain.bases.store import Store
 from uaitrain.commands import Commands, deploy_argv, render_commands, run_argv, text
+from uaitrain.destinations import PackOptions, Place, Reporter
 from uaitrain.errors import PreflightError, StorageError, UaitrainError, UsageError
 from uaitrain.files.cache import LayerCache
 from uaitrain.files.inventory import Inventory
@@ -36,7 +37,6 @@ from uaitrain.preflight import BaseFacts, Finding, Severity, Subject, run_checks
 from uaitrain.preflight.memory import Memory, key_of
 from uaitrain.progress import Progress
 from uaitrain.runlog import RunLog
-from uaitrain.sinks import SinkReport
 from uaitrain.spec import CPU, GPU, WORK_DIR, TrainSpec
 
 if TYPE_CHECKING:
@@ -45,36 +45,7 @@ if TYPE_CHECKING:
 
 COMMANDS_FILE = "uaitrain_cmd.txt"
 LOG_FILE = "uaitrain.log"
-LAYOUT_FOLDER = "uaitrain_images"
 MANIFEST_FORMATS = {"oci": OCI_MANIFEST, "docker": DOCKER_MANIFEST}
-
-
-class Reporter(Protocol):
-    """Who tells the user what goes on (the command line's console)."""
-
-    progress: Progress
-
-    def note(self, text: str) -> None: ...
-
-    def warn(self, text: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class PackOptions:
-    """How to pack, apart from what. ``folder`` gets the commands file and the log.
-
-    ``manifest_format`` is a key of ``MANIFEST_FORMATS`` or empty: as the base's. ``layout`` is a
-    folder for an OCI layout with both images, instead of an engine's store.
-    """
-
-    folder: Path
-    access: Access
-    push: bool = False
-    load: bool = True
-    check: bool = True
-    engine: str | None = None
-    layout: Path | None = None
-    manifest_format: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +68,7 @@ class PackResult:
     images: Mapping[str, Image]
     bases: Mapping[str, ResolvedBase]
     layers: tuple[FileLayer, ...]
-    places: tuple[tuple[str, SinkReport], ...]
+    places: tuple[Place, ...]
     commands: Commands
     commands_file: Path
     seconds: Mapping[str, float]
@@ -199,16 +170,18 @@ def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog
     with log.phase("layers"):
         layers = job_layers(spec, prepared.inventory, reporter.progress)
     images = twins(spec, prepared.bases, layers, options.manifest_format)
-    engine = _engine(options)
-    places: list[tuple[str, SinkReport]] = []
+    engine = destinations.find_engine(options)
+    places: list[Place] = []
     with log.phase("local images"):
-        places += _keep_cpu(spec, options, images[CPU], engine, reporter)
+        places += destinations.keep_cpu(spec, options, images[CPU], engine, reporter)
     commands, commands_file = _write_commands(spec, options, engine)
     if options.push:
         with log.phase("push"):
-            places.append((GPU, _push(spec, registries, images[GPU], reporter)))
+            places += destinations.push(spec, registries, images[GPU], reporter)
     with log.phase("local images"):
-        places += _keep_gpu(spec, options, prepared.bases[GPU], images[GPU], engine, reporter)
+        places += destinations.keep_gpu(
+            spec, options, prepared.bases[GPU], images[GPU], engine, reporter
+        )
     for accelerator, report in places:
         log.line(f"{accelerator} image {images[accelerator].digest}: {report}")
     LayerCache(cache_dir() / "layers").prune()
@@ -266,65 +239,6 @@ def twins(
     return images
 
 
-def _engine(options: PackOptions) -> Engine | None:
-    from uaitrain.engines import find_engine, require_engine
-
-    if not options.load or options.layout:
-        return None
-    return require_engine(options.engine) if options.engine else find_engine()
-
-
-def _keep_cpu(
-    spec: TrainSpec,
-    options: PackOptions,
-    image: Image,
-    engine: Engine | None,
-    reporter: Reporter,
-) -> list[tuple[str, SinkReport]]:
-    if engine:
-        from uaitrain.sinks.engine import EngineSink
-
-        return [(CPU, EngineSink(engine).put(image, spec.target.cpu, reporter.progress))]
-    if not options.load and not options.layout:
-        return []
-    from uaitrain.sinks.layout import LayoutFolder
-
-    folder = options.layout or options.folder / LAYOUT_FOLDER
-    if not options.layout:
-        reporter.warn(
-            f"no container engine here: the CPU image {spec.target.cpu} goes to the OCI layout "
-            f"{folder}; `uaitrain doctor` says how to get an engine"
-        )
-    return [(CPU, LayoutFolder(folder).put(image, spec.target.cpu, reporter.progress))]
-
-
-def _keep_gpu(
-    spec: TrainSpec,
-    options: PackOptions,
-    base: ResolvedBase,
-    image: Image,
-    engine: Engine | None,
-    reporter: Reporter,
-) -> list[tuple[str, SinkReport]]:
-    if options.layout:
-        from uaitrain.sinks.layout import LayoutFolder
-
-        return [(GPU, LayoutFolder(options.layout).put(image, spec.target.gpu, reporter.progress))]
-    if not engine:
-        return []
-    from uaitrain.engines.store import shared_layers
-    from uaitrain.sinks.engine import EngineSink
-
-    base_layers = base.image.diff_ids
-    if not base.local and shared_layers(engine, image.diff_ids) < len(base_layers):
-        reporter.note(
-            f"the GPU image is not loaded here: its base {base.name} is only in the registry; "
-            f"{' '.join(engine.words)} pull {spec.target.gpu} fetches it"
-        )
-        return []
-    return [(GPU, EngineSink(engine).put(image, spec.target.gpu, reporter.progress))]
-
-
 def _write_commands(
     spec: TrainSpec, options: PackOptions, engine: Engine | None
 ) -> tuple[Commands, Path]:
@@ -344,11 +258,3 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.read_bytes() == data
     except OSError:
         return False
-
-
-def _push(spec: TrainSpec, registries: Registries, image: Image, reporter: Reporter) -> SinkReport:
-    from uaitrain.sinks.registry import RegistrySink
-
-    target = spec.target.gpu
-    sink = RegistrySink(registries.connect(target.registry, target.repository))
-    return sink.put(image, target, reporter.progress)

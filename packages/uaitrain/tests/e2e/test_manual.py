@@ -279,6 +279,20 @@ def test_without_an_engine_the_cpu_image_goes_to_a_layout_and_the_push_works(
     )
 
 
+def test_archives_are_written_for_machines_that_have_the_engine(
+    job: SmallJob, docker_engine: RunningDocker, registry: RunningRegistry
+) -> None:
+    done = job.pack(registry.host, "--archive=tars")
+    assert done.returncode == 0, done.stderr
+    for accelerator in ("cpu", "gpu"):
+        archive = job.folder / "tars" / f"caffe-mnist-{accelerator}.tar"
+        docker(docker_engine, "load", "--quiet", "--input", str(archive))
+    shown = docker(docker_engine, "run", "--rm", "caffe-mnist-cpu:uaitrain", "/bin/ls", "/data")
+
+    assert "solver.prototxt" in shown.split()
+    assert "no container engine" not in done.stderr
+
+
 def test_both_faces_make_the_same_image(job: SmallJob, registry: RunningRegistry) -> None:
     manual = job.pack(registry.host, "--json", "--no-load")
     modern = job.uaitrain(

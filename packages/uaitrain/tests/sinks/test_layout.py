@@ -16,7 +16,7 @@ from uaitrain.oci.layout import Layout
 from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
 from uaitrain.progress import Silent
-from uaitrain.sinks.layout import LayoutFolder, LayoutTar
+from uaitrain.sinks.layout import ArchiveFile, LayoutFolder
 
 CONFIG = {"os": "linux", "architecture": "amd64"}
 IMAGE = Image((layer_of({"a": b"a"}), layer_of({"b": b"b"})), CONFIG)
@@ -44,38 +44,31 @@ def test_only_new_layers_are_written(tmp_path: Path) -> None:
 
 def test_skopeo_reads_the_tar(tmp_path: Path) -> None:
     path = tmp_path / "job.tar"
-    report = LayoutTar(path).put(IMAGE, NAME, Silent())
+    report = ArchiveFile(path).put(IMAGE, NAME, Silent())
     subprocess.run(
         ["skopeo", "copy", "--insecure-policy", f"oci-archive:{path}", f"oci:{tmp_path}/copy:x"],
         check=True,
         capture_output=True,
     )
 
-    assert (report.place, report.sent) == (f"oci-archive:{path}", 2)
+    assert (report.place, report.sent) == (str(path), 2)
     assert Layout(tmp_path / "copy").image("x").diff_ids == IMAGE.diff_ids
 
 
 def test_the_same_image_gives_the_same_tar(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        LayoutTar(tmp_path / name).put(IMAGE, NAME, Silent())
+        ArchiveFile(tmp_path / name).put(IMAGE, NAME, Silent())
 
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_an_image_from_the_tar_runs(
+def test_docker_loads_the_tar_and_the_image_runs(
     tmp_path: Path, tiny: Image, docker_engine: RunningDocker
 ) -> None:
     path = tmp_path / "job.tar"
-    LayoutTar(path).put(with_code(tiny, "hello"), NAME, Silent())
-    subprocess.run(
-        [
-            *("skopeo", "copy", "--insecure-policy", f"--dest-daemon-host={docker_engine.host}"),
-            *(f"oci-archive:{path}", "docker-daemon:layout-tar:1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    shown = docker_engine.engine.answer("run", "--rm", "layout-tar:1", "cat", "/data/text")
+    ArchiveFile(path).put(with_code(tiny, "hello"), Reference("", "archive-file", "1"), Silent())
+    docker_engine.engine.answer("load", "--quiet", "--input", str(path))
+    shown = docker_engine.engine.answer("run", "--rm", "archive-file:1", "cat", "/data/text")
 
     assert shown == "hello"
 
@@ -86,7 +79,7 @@ def test_a_damaged_layer_leaves_no_tar(tmp_path: Path, given: bytes) -> None:
     path = tmp_path / "job.tar"
     path.write_bytes(b"the old one")
     with pytest.raises(DigestError):
-        LayoutTar(path).put(replace(IMAGE, layers=(layer,)), NAME, Silent())
+        ArchiveFile(path).put(replace(IMAGE, layers=(layer,)), NAME, Silent())
 
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
@@ -94,4 +87,4 @@ def test_a_damaged_layer_leaves_no_tar(tmp_path: Path, given: bytes) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere"):
-        LayoutTar(tmp_path / "nowhere" / "job.tar").put(IMAGE, NAME, Silent())
+        ArchiveFile(tmp_path / "nowhere" / "job.tar").put(IMAGE, NAME, Silent())

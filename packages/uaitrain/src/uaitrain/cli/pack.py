@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console, human_bytes
-from uaitrain.errors import EXIT_OK
+from uaitrain.errors import EXIT_OK, UsageError
 from uaitrain.settings import add_spec_arguments, spec_from
 from uaitrain.spec import CPU, GPU
 
 if TYPE_CHECKING:
-    from uaitrain.flow import PackOptions, PackResult
+    from uaitrain.destinations import PackOptions
+    from uaitrain.flow import PackResult
     from uaitrain.spec import TrainSpec
 
 _EXAMPLES = """\
@@ -58,6 +59,9 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
         help="put both images into an OCI layout, not an engine",
     )
     group.add_argument(
+        "--archive", type=Path, metavar="DIR", help="write each image as a tar for docker load"
+    )
+    group.add_argument(
         "--manifest-format",
         choices=("oci", "docker"),
         default="",
@@ -76,8 +80,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def options_from(arguments: argparse.Namespace, access: Any, *, push: bool) -> PackOptions:
-    from uaitrain.flow import PackOptions
+    from uaitrain.destinations import PackOptions
 
+    if arguments.layout and arguments.archive:
+        raise UsageError("--layout and --archive both say where the images go", allowed="one")
     return PackOptions(
         folder=Path.cwd(),
         access=access,
@@ -86,6 +92,7 @@ def options_from(arguments: argparse.Namespace, access: Any, *, push: bool) -> P
         check=not arguments.no_check,
         engine=arguments.engine,
         layout=arguments.layout.absolute() if arguments.layout else None,
+        archive=arguments.archive.absolute() if arguments.archive else None,
         manifest_format=arguments.manifest_format,
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, BinaryIO
 
-from uaitrain.errors import RegistryError
+from uaitrain.errors import DigestError
 from uaitrain.oci.descriptor import OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Descriptor
 from uaitrain.oci.digest import Digest, digest_of, hex_part, verify
 from uaitrain.oci.image import Image, canonical_json
@@ -128,7 +128,7 @@ def _verified(blob: BinaryIO, descriptor: Descriptor) -> Iterator[bytes]:
     while left:
         chunk = blob.read(min(left, _CHUNK_BYTES))
         if not chunk:
-            raise RegistryError(
+            raise DigestError(
                 f"image layer {descriptor.digest}: {left} of {descriptor.size} bytes are missing",
                 next_step="try again",
             )

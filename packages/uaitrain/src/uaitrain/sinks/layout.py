@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from uaitrain.atomic import storage_error
-from uaitrain.oci.blob import CHUNK, Verifier
-from uaitrain.oci.descriptor import OCI_INDEX, Descriptor
-from uaitrain.oci.digest import Digest, hex_part
-from uaitrain.oci.image import Image, canonical_json
-from uaitrain.oci.layout import INDEX, MARKER, MARKER_BYTES, REFERENCE_NAME, Layout
+from uaitrain.oci.image import Image
+from uaitrain.oci.layout import Layout
 from uaitrain.oci.reference import Reference
-from uaitrain.progress import Progress, Task
-from uaitrain.sinks import SinkReport
+from uaitrain.progress import Progress
+from uaitrain.sinks import SinkReport, archive
 
 
 @dataclass(frozen=True)
@@ -51,69 +46,21 @@ class LayoutFolder:
 
 
 @dataclass(frozen=True)
-class LayoutTar:
-    """Writes one image as the tar ``path``, for ``podman load`` and ``skopeo``."""
+class ArchiveFile:
+    """Writes one image as the tar ``path``, which Docker, Podman and skopeo load."""
 
     path: Path
 
     def put(self, image: Image, reference: Reference, progress: Progress) -> SinkReport:
+        """The same image and name give the same bytes. Raises StorageError, DigestError."""
         began = time.monotonic()
-        sent = write_tar(image, str(reference), self.path, progress)
+        planned = archive.plan(image, str(reference), reused=0)
+        task = progress.start(f"write {self.path.name}", planned.layer_bytes)
+        with _appearing(self.path) as file:
+            archive.write(planned, file, task)
+        task.done()
         seconds = time.monotonic() - began
-        return SinkReport(f"oci-archive:{self.path}", len(image.layers), 0, sent, seconds)
-
-
-def write_tar(image: Image, name: str, path: Path, progress: Progress) -> int:
-    """Write ``image`` as an OCI layout in a tar, whole or not at all; the layers' bytes.
-
-    The same image and name give the same bytes. Raises StorageError, DigestError.
-    """
-    entry = replace(image.descriptor, annotations={REFERENCE_NAME: name})
-    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry.to_json()]}
-    layers = {layer.descriptor.digest: layer for layer in image.layers}
-    with _appearing(path) as file:
-        _add(file, MARKER, io.BytesIO(MARKER_BYTES), len(MARKER_BYTES))
-        raw_index = canonical_json(index)
-        _add(file, INDEX, io.BytesIO(raw_index), len(raw_index))
-        for descriptor, data in (
-            (image.config_descriptor, image.raw_config),
-            (image.descriptor, image.raw_manifest),
-        ):
-            _add(file, _blob_name(descriptor.digest), io.BytesIO(data), len(data))
-        for digest, layer in layers.items():
-            task = progress.start(f"write {hex_part(digest)[:12]}", layer.descriptor.size)
-            with layer.open() as source:
-                _add_blob(file, layer.descriptor, source, task)
-            task.done()
-        file.write(bytes(2 * tarfile.BLOCKSIZE))
-    return sum(layer.descriptor.size for layer in layers.values())
-
-
-def _blob_name(digest: Digest) -> str:
-    return f"blobs/sha256/{hex_part(digest)}"
-
-
-def _header(file: BinaryIO, name: str, size: int) -> None:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o644
-    file.write(info.tobuf(tarfile.PAX_FORMAT))
-
-
-def _add(file: BinaryIO, name: str, source: BinaryIO, size: int) -> None:
-    _header(file, name, size)
-    while chunk := source.read(CHUNK):
-        file.write(chunk)
-    file.write(bytes(-size % tarfile.BLOCKSIZE))
-
-
-def _add_blob(file: BinaryIO, blob: Descriptor, source: BinaryIO, task: Task) -> None:
-    _header(file, _blob_name(blob.digest), blob.size)
-    verifier = Verifier(file)
-    while chunk := source.read(CHUNK):
-        verifier.write(chunk)
-        task.advance(len(chunk))
-    verifier.check(blob, "image layer")
-    file.write(bytes(-blob.size % tarfile.BLOCKSIZE))
+        return SinkReport(str(self.path), len(image.layers), 0, planned.layer_bytes, seconds)
 
 
 @contextlib.contextmanager
