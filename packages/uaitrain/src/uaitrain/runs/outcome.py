@@ -75,7 +75,10 @@ class Outcome:
             return EngineError(
                 f"the engine could not run the container: {last}", next_step="uaitrain doctor"
             )
-        meaning = self.failure or self.record.fatal or _MEANINGS.get(self.exit_code) or last
+        general = _MEANINGS.get(self.exit_code, "")
+        # 126 and 127 also come from the engine, whose own words say more than the number.
+        general += f": {last}" if general and last else last
+        meaning = self.failure or self.record.fatal or general
         what = f"the training failed with exit code {self.exit_code}: {meaning}".rstrip(": ")
         step = f"the whole log is in {self.log}" if self.log else "uaitrain test --log shows it all"
         return TrainingError(what, self.exit_code, next_step=step)
