@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from uaitrain.errors import StorageError, UaitrainError
 
@@ -21,8 +23,9 @@ def storage_error(error: OSError, path: Path, doing: str = "write") -> UaitrainE
     )
 
 
-def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
-    """Replace ``path`` by ``data`` in one step, durable when this returns unless told otherwise.
+@contextlib.contextmanager
+def appearing(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """A file that takes the name ``path`` when the block ends well, and is gone when it does not.
 
     The folder must exist. Raises StorageError; then the old file is as it was.
     """
@@ -30,7 +33,7 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = T
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
             if durable:
@@ -42,3 +45,12 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = T
         with contextlib.suppress(OSError):
             if temporary:
                 Path(temporary).unlink()
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``data`` in one step, durable when this returns unless told otherwise.
+
+    The folder must exist. Raises StorageError; then the old file is as it was.
+    """
+    with appearing(path, mode, durable=durable) as file:
+        file.write(data)

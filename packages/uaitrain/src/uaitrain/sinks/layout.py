@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from uaitrain.atomic import storage_error
+from uaitrain.atomic import appearing
 from uaitrain.oci.image import Image
 from uaitrain.oci.layout import Layout
 from uaitrain.oci.reference import Reference
@@ -56,28 +51,8 @@ class ArchiveFile:
         began = time.monotonic()
         planned = archive.plan(image, str(reference), reused=0)
         task = progress.start(f"write {self.path.name}", planned.layer_bytes)
-        with _appearing(self.path) as file:
+        with appearing(self.path) as file:
             archive.write(planned, file, task)
         task.done()
         seconds = time.monotonic() - began
         return SinkReport(str(self.path), len(image.layers), 0, planned.layer_bytes, seconds)
-
-
-@contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name only when everything is in it."""
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise storage_error(error, path) from None
-    finally:
-        with contextlib.suppress(OSError):
-            if temporary:
-                Path(temporary).unlink()
