@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -215,7 +215,8 @@ def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tup
     if not stock.is_needed(spec, inventory):
         return own
     entry = stock.inventory()
-    return build_layers(entry.root, plan_layers(entry, prefix, mtime), cache, progress) + own
+    plans = [replace(plan, name=stock.LAYER) for plan in plan_layers(entry, prefix, mtime)]
+    return build_layers(entry.root, plans, cache, progress) + own
 
 
 def twins(

@@ -123,7 +123,9 @@ def test_both_images_share_the_digests_of_the_code_layers(
     )
 
     assert cpu == gpu
-    assert len(cpu) == 2  # the stock entry and the code
+    layers = told["images"]["gpu"]["layers"]
+    assert [layer["name"] for layer in layers] == ["base", "stock train.py", "code"]
+    assert {layer["push"] for layer in layers} == {"uploaded"}
     assert told["commands"]["deploy"] == ["/data/train.py", "--solver=/data/solver.prototxt"]
     assert told["commands"]["cpu"][:3] == ["docker", "run", "-it"]
     assert set(told["seconds"]) >= {"layers", "push", "preflight"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from uaitrain.access import Registries
 from uaitrain.bases import catalogue
 from uaitrain.bases.store import Store
+from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console
 from uaitrain.errors import UsageError
 from uaitrain.spec import CPU, GPU, BaseChoice, Framework
@@ -84,14 +85,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     push = verbs.add_parser("push", help="push a base of this machine to a registry")
     push.add_argument("base", metavar="NAME", help="a base that is on this machine")
     push.add_argument("target", metavar="REFERENCE", help="host/repository:tag")
-    push.add_argument(
-        "--insecure-registry",
-        action="append",
-        default=[],
-        metavar="HOST",
-        help="speak plain HTTP to this host (loopback needs no permission)",
-    )
-    push.add_argument("--ca-file", type=Path, metavar="FILE", help="a private authority (PEM)")
+    add_access_arguments(push)
     push.set_defaults(body=_push)
 
     remove = verbs.add_parser("remove", help="delete a base from this machine")
@@ -190,17 +184,11 @@ def _mirrors(given: list[str]) -> tuple[str, ...]:
 
 def _push(arguments: argparse.Namespace, console: Console) -> int:
     from uaitrain.oci.reference import Reference
-    from uaitrain.registry import connect
     from uaitrain.registry.push import push_image
 
     reference = Reference.parse(arguments.target)
-    registry = connect(
-        reference.registry,
-        target=True,
-        repository=reference.repository,
-        insecure=arguments.insecure_registry,
-        ca_file=arguments.ca_file,
-    )
+    registries = Registries(access_from(arguments, reference.registry))
+    registry = registries.connect(reference.registry, reference.repository)
     report = push_image(
         registry, Store.default().image(arguments.base), reference, progress=console.progress
     )

@@ -118,14 +118,24 @@ def show(spec: TrainSpec, result: PackResult, console: Console, *, as_json: bool
 
 
 def describe(spec: TrainSpec, result: PackResult) -> dict[str, Any]:
-    """The result for programs. A layer is ``base``, ``new`` or ``reused`` (known, not read)."""
+    """The result for programs.
+
+    A layer is ``base``, ``new`` or ``reused`` (known, not read); ``push`` is what became of it at
+    the registry: uploaded, existing or mounted.
+    """
     images = {}
+    pushed = {
+        blob.digest: blob.outcome
+        for _, report in result.places
+        if (push := getattr(report, "push", None))
+        for blob in push.layers
+    }
     for accelerator, reference in ((CPU, spec.target.cpu), (GPU, spec.target.gpu)):
         image, base = result.images[accelerator], result.bases[accelerator]
         ours = {layer.diff_id: layer for layer in result.layers}
         layers = []
         for layer in image.layers:
-            own = ours.get(layer.diff_id)
+            own, digest = ours.get(layer.diff_id), layer.descriptor.digest
             layers.append(
                 image.layer_descriptor(layer).to_json()
                 | {
@@ -133,6 +143,7 @@ def describe(spec: TrainSpec, result: PackResult) -> dict[str, Any]:
                     "name": own.plan.name if own else "base",
                     "state": ("reused" if own.known else "new") if own else "base",
                 }
+                | ({"push": pushed[digest]} if accelerator == GPU and digest in pushed else {})
             )
         images[accelerator] = {
             "reference": str(reference),

@@ -10,6 +10,7 @@ from uaitrain.frameworks import caffe
 from uaitrain.spec import TrainSpec
 
 NAME = caffe.STOCK_ENTRY
+LAYER = f"stock {NAME}"
 
 
 def is_needed(spec: TrainSpec, inventory: Inventory) -> bool:
