@@ -6,6 +6,7 @@ A tool is made for one registry that holds only the base. ``prepare`` brings it 
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import uaitrain as uaitrain_package
 from works import Work
 
 REPOSITORY = "bench/job"
@@ -77,6 +79,8 @@ def _dockerfile(place: Place, work: Work) -> str:
 
 def uaitrain(scratch: Path) -> Tool:
     program = str(Path(sys.executable).with_name("uaitrain"))
+    # As an installed package has it; a checkout whose user forbids writing it has not.
+    compileall.compile_dir(Path(uaitrain_package.__file__).parent, quiet=2)
 
     def commands(place: Place, work: Work) -> list[list[str]]:
         words = [program, "pack", "--push", "--no-load", "--solver", "/data/solver.prototxt"]
