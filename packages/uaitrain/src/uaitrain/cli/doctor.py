@@ -15,10 +15,20 @@ _DESCRIPTION = """\
 Look at this machine and tell, for each verb, whether it will work and how to get what is
 missing. Nothing is changed. The exit code is 0 when packing works, 1 when it does not."""
 
+_EXAMPLES = """\
+examples:
+  uaitrain doctor
+  uaitrain doctor --engine podman        whether Podman alone would do
+  uaitrain doctor --json                 the verdicts for a program
+"""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
-        "doctor", help="what is missing on this machine", description=_DESCRIPTION
+        "doctor",
+        help="what is missing on this machine",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
     )
     parser.add_argument("--engine", metavar="NAME", help="look at docker or podman alone")
 

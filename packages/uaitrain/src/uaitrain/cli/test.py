@@ -20,9 +20,18 @@ Run the local test: the packed image with your data and output folders, one line
 then a summary with the loss curve. The results are yours, not root's. Ctrl-C stops after a
 snapshot (go on with --snapshot auto), a second one at once. The exit code is the run's."""
 
+_EXAMPLES = """\
+examples:
+  uaitrain test                          the job of ./uaitrain.toml, in its CPU image
+  uaitrain test --snapshot auto          go on from the newest complete snapshot
+  uaitrain test --log | tee run.txt      the whole log, also into a file
+"""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("test", help="run the local test here", description=_DESCRIPTION)
+    parser = subparsers.add_parser(
+        "test", help="run the local test here", description=_DESCRIPTION, epilog=_EXAMPLES
+    )
     device = parser.add_mutually_exclusive_group()
     device.add_argument(
         "--cpu", dest="accelerator", action="store_const", const=CPU, help="the default"
