@@ -25,7 +25,7 @@ LAYERS = (
     ("backends", "spec"),
     ("oci",),
     ("atomic", "paths"),
-    ("errors", "progress", "secret"),
+    ("errors", "progress", "secret", "units"),
 )
 """Top to bottom. A part may import parts of lower rows and itself; not its neighbours."""
 
@@ -49,6 +49,7 @@ HELP_MODULES = {
     "uaitrain.cli.main",
     "uaitrain.errors",
     "uaitrain.progress",
+    "uaitrain.units",
 }
 
 

@@ -183,7 +183,7 @@ def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog
             spec, options, prepared.bases[GPU], images[GPU], engine, reporter
         )
     for accelerator, report in places:
-        log.line(f"{accelerator} image {images[accelerator].digest}: {report}")
+        log.line(f"{accelerator} image {images[accelerator].digest} -> {report.place}: {report}")
     LayerCache(cache_dir() / "layers").prune()
     return PackResult(
         images, prepared.bases, layers, tuple(places), commands, commands_file, log.seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from uaitrain.cli import main as entry
-from uaitrain.cli.console import Console, StatusLine, human_bytes
+from uaitrain.cli.console import Console, StatusLine
 from uaitrain.cli.main import VERBS, guarded, main
 from uaitrain.errors import EXIT_BUG, UaitrainError, UsageError
 
@@ -140,13 +140,6 @@ def test_piped_output_has_no_colours_and_no_progress() -> None:
     done = run("pack", "--image=Bad")
 
     assert "\x1b" not in done.stderr + done.stdout
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (12_345, "12.3 KB"), (5 * 10**12, "5.0 TB")]
-)
-def test_sizes_for_people(count: int, text: str) -> None:
-    assert human_bytes(count) == text
 
 
 def test_main_without_words_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from uaitrain.errors import UaitrainError
 from uaitrain.progress import Progress, Silent, Task
+from uaitrain.units import human_bytes
 
 _COLOURS = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 _FRAME_SECONDS = 0.1
@@ -157,13 +158,3 @@ def _describe(task: _LineTask) -> str:
         share = min(100, 100 * task.count // task.total)
         return f"{task.name}: {human_bytes(task.count)} of {human_bytes(task.total)} ({share} %)"
     return f"{task.name}: {human_bytes(task.count)}" if task.count else f"{task.name} …"
-
-
-def human_bytes(count: int) -> str:
-    """``12.3 MB``: powers of 1000, as registries and disks are sold."""
-    value = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

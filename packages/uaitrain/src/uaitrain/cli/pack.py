@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uaitrain.cli.access import access_from, add_access_arguments
-from uaitrain.cli.console import Console, human_bytes
+from uaitrain.cli.console import Console
 from uaitrain.errors import EXIT_OK, UsageError
 from uaitrain.settings import add_spec_arguments, spec_from
 from uaitrain.spec import CPU, GPU
@@ -105,13 +105,7 @@ def show(spec: TrainSpec, result: PackResult, console: Console, *, as_json: bool
         console.json(describe(spec, result))
     references = {CPU: spec.target.cpu, GPU: spec.target.gpu}
     for accelerator, report in result.places:
-        done = f"{report.sent} layers sent ({human_bytes(report.sent_bytes)})"
-        done += f", {report.mounted} mounted" if report.mounted else ""
-        done += f", {report.reused} there already"
-        console.note(
-            f"{accelerator} image {references[accelerator]} -> {report.place}: {done}, "
-            f"{report.seconds:.1f} s" + (f" ({report.note})" if report.note else "")
-        )
+        console.note(f"{accelerator} image {references[accelerator]} -> {report.place}: {report}")
     console.note(f"the commands are also in {result.commands_file}")
     sys.stdout.flush()
     console.out(text(result.commands).rstrip("\n"))

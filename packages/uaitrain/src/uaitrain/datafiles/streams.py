@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from uaitrain.errors import BusyError, SourceError, StorageError
+from uaitrain.units import human_bytes
 
 PARTIAL = ".uaitrain-partial"
 """What a file or folder is called until it is whole."""
@@ -62,19 +63,9 @@ def need_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise StorageError(
-            f"{folder} has {human(free)} free, but {human(size)} are needed",
+            f"{folder} has {human_bytes(free)} free, but {human_bytes(size)} are needed",
             next_step="free some space there, or choose another place with --out",
         )
-
-
-def human(size: int) -> str:
-    """A number of bytes for people: ``1.5 GiB``."""
-    value = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 @contextmanager

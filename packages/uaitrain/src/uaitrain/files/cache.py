@@ -114,7 +114,9 @@ class LayerCache:
         file: IO[bytes] | None = None
         with contextlib.suppress(OSError):
             self._blobs.mkdir(parents=True, exist_ok=True)
-            file = NamedTemporaryFile(dir=self._blobs, prefix=".part-", delete=False)  # noqa: SIM115
+            file = NamedTemporaryFile(  # noqa: SIM115 - the spool closes it
+                dir=self._blobs, prefix=".part-", delete=False
+            )
         spool = Spool(file, self._blobs)
         try:
             yield spool

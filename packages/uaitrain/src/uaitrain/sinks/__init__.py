@@ -8,6 +8,7 @@ from typing import Protocol
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress
+from uaitrain.units import human_bytes
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class SinkReport:
     seconds: float
     mounted: int = 0
     note: str = ""
+
+    def __str__(self) -> str:
+        """One line for people and for the log."""
+        parts = [f"{self.sent} layers sent ({human_bytes(self.sent_bytes)})"]
+        parts += [f"{self.mounted} mounted"] if self.mounted else []
+        parts += [f"{self.reused} there already", f"{self.seconds:.1f} s"]
+        return ", ".join(parts) + (f" ({self.note})" if self.note else "")
 
 
 class Sink(Protocol):
