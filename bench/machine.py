@@ -18,7 +18,7 @@ _PROGRAMS = {
     "registry": ["docker-registry", "--version"],
     "buildah": ["buildah", "--version"],
 }
-_PACKAGES = ("uaitrain", "isal", "urllib3")
+_PACKAGES = ("uaitrain", "isal")
 
 
 def facts(environment: Mapping[str, str]) -> dict[str, object]:

@@ -35,7 +35,6 @@ ONLY_FOR = {"cli": {"__main__"}, "flow": {"cli"}}
 THIRD_PARTY = {
     "isal": {"bases.rootfs", "files.compress"},
     "google": {"frameworks.caffe_schema.caffe_pb2", "frameworks.prototxt"},
-    "urllib3": {"registry.wire"},
 }
 """What is not the standard library, and the modules that may know it."""
 

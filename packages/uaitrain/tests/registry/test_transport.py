@@ -12,15 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import urllib3
 from support.fault_proxy import Fault, running_fault_proxy
 from support.images import QUICK, at, client, image
 from support.registry import RunningRegistry
 from uaitrain.errors import NotFoundError, RegistryError, UsageError
+from uaitrain.registry.breaks import converted, not_connected
 from uaitrain.registry.failures import TransientError, UnreachableError, printable, redact
 from uaitrain.registry.push import push_image
 from uaitrain.registry.transport import Backoff, Retry, Transport, is_loopback
-from uaitrain.registry.wire import converted
 
 
 @contextmanager
@@ -261,16 +260,11 @@ def test_what_a_server_says_cannot_move_the_cursor() -> None:
 
 
 def _exceptions() -> list[type[Exception]]:
-    own = [
-        kind
-        for _, kind in inspect.getmembers(urllib3.exceptions, inspect.isclass)
-        if issubclass(kind, urllib3.exceptions.HTTPError)
-    ]
-    other = [kind for _, kind in inspect.getmembers(http.client, inspect.isclass)]
+    own = [kind for _, kind in inspect.getmembers(http.client, inspect.isclass)]
     return [
-        *own,
-        *(kind for kind in other if issubclass(kind, http.client.HTTPException)),
-        *(ssl.SSLError, ssl.SSLCertVerificationError, OSError, TimeoutError, ConnectionResetError),
+        *(kind for kind in own if issubclass(kind, http.client.HTTPException)),
+        *(ssl.SSLError, ssl.SSLCertVerificationError, ssl.SSLEOFError, socket.gaierror),
+        *(OSError, TimeoutError, ConnectionResetError, ConnectionRefusedError),
     ]
 
 
@@ -279,3 +273,6 @@ def test_every_exception_of_the_libraries_below_has_a_counterpart(kind: type[Exc
     error = kind.__new__(kind)
     with pytest.raises(RegistryError, match=r"registry\.example"):
         raise converted(error, "registry.example")
+    for proxied in (True, False):
+        with pytest.raises(RegistryError, match=r"registry\.example"):
+            raise not_connected(error, "registry.example", proxied=proxied)

@@ -32,10 +32,10 @@ def self_signed(folder: Path, name: str) -> KeyPair:
 
 
 def server_certificate(folder: Path, authority: KeyPair) -> KeyPair:
-    """For ``localhost``, ``127.0.0.1`` and ``::1``, signed by ``authority``."""
+    """For localhost by name and address, and ``registry.example``; signed by ``authority``."""
     pair = KeyPair(folder / "server.key", folder / "server.crt")
     request, extensions = folder / "server.csr", folder / "server.ext"
-    extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n")
+    extensions.write_text("subjectAltName=DNS:localhost,DNS:registry.example,IP:127.0.0.1,IP:::1\n")
     _openssl(
         *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
         *("-keyout", pair.key, "-out", request, "-subj", "/CN=localhost"),

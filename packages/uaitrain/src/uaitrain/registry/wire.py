@@ -1,73 +1,73 @@
-"""One request and its answer: the only module that knows urllib3.
+"""One request and its answer, over the standard library's ``http.client``.
 
-Import it lazily: urllib3 takes longer to load than the rest of us together.
-Every exception of urllib3 becomes a RegistryError here.
+Import it lazily: HTTP and TLS take longer to load than most of us. Every exception of
+``http.client``, ``ssl`` and the socket becomes a RegistryError in :mod:`uaitrain.registry.breaks`.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
+import select
 import ssl
 import threading
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
-
-import urllib3
-from urllib3 import exceptions
 
 from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES
-from uaitrain.registry.failures import (
-    SilentError,
-    TransientError,
-    UnreachableError,
-    WrongSchemeError,
-)
+from uaitrain.registry.breaks import converted, cut_short, not_connected
 
 CHUNK = 1024 * 1024
 """Bytes in one read or write."""
 
+_SENDING_SECONDS = 60.0
+"""How long the other side may take no byte of ours; the limit for connecting is another one."""
 
-class _PatientHTTP(urllib3.connection.HTTPConnection):
-    """The time limit for connecting is not the one for sending."""
+_MOST_IDLE = 16
+"""Connections to one place that are kept for the next request."""
 
-    patience = 60.0
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(self.patience)
+_BROKEN = (OSError, http.client.HTTPException)
 
 
-class _PatientHTTPS(urllib3.connection.HTTPSConnection):
-    patience = 60.0
+class _Headers(Mapping[str, str]):
+    """Any spelling of a name finds it; a header that came twice is joined by a comma (RFC 9110)."""
 
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(self.patience)
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            known = self._values.get(name.lower())
+            self._values[name.lower()] = value if known is None else f"{known}, {value}"
 
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
 
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PatientHTTP
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
-
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PatientHTTPS
-
-
-_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 class Answer:
     """A response. ``body`` is read already, except where a stream was asked for and granted."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, url: str, stream: bool) -> None:
+    def __init__(
+        self,
+        response: http.client.HTTPResponse,
+        url: str,
+        stream: bool,
+        release: Callable[[bool], None],
+    ) -> None:
         self._response = response
+        self._release = release
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = _Headers(response.getheaders())
         self.url = url
         self.host = urlsplit(url).netloc
         self.body = b""
@@ -78,10 +78,14 @@ class Answer:
     def read(self, amount: int) -> bytes:
         """At most ``amount`` bytes; b"" at the end. Raises TransientError when it breaks off."""
         try:
-            return self._response.read(amount, decode_content=False)
-        except (exceptions.HTTPError, OSError, http.client.HTTPException) as error:
+            data = self._response.read(amount)
+        except _BROKEN as error:
             self.close()
             raise converted(error, self.host) from None
+        if not data and amount and self._response.length:
+            self.close()
+            raise cut_short(self.host)
+        return data
 
     def _read_all(self, limit: int) -> bytes:
         """Up to ``limit`` bytes; only the read after the last byte tells a body cut short."""
@@ -92,14 +96,24 @@ class Answer:
 
     def close(self) -> None:
         """Give the connection back when all was read, else end it."""
-        with contextlib.suppress(exceptions.HTTPError, OSError, http.client.HTTPException):
-            if self._response.length_remaining == 0:
-                self._response.release_conn()
+        whole = self._response.isclosed() and not self._response.length
+        with contextlib.suppress(*_BROKEN):
             self._response.close()
+        self._release(whole)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a connection leads: a host, directly or through a proxy."""
+
+    scheme: str
+    host: str
+    port: int | None
+    proxy: str
 
 
 class Wire:
-    """Connection pools, TLS and proxies. Safe to use from several threads.
+    """Connections, TLS and proxies. Safe to use from several threads.
 
     ``connect_seconds`` limits connecting, ``silence_seconds`` each pause of the other side.
     """
@@ -109,8 +123,11 @@ class Wire:
     ) -> None:
         self._ca_file = ca_file
         self._timeouts = (connect_seconds, silence_seconds)
-        self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
+        self._idle: dict[_Place, list[http.client.HTTPConnection]] = {}
         self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        # Whoever forgets to close us leaves no connection open.
+        weakref.finalize(self, _close_all, self._idle)
 
     def send(
         self,
@@ -129,64 +146,166 @@ class Wire:
         An iterable body needs a Content-Length header; what it raises passes through, unless it
         is an OSError.
         """
-        parts = urlsplit(url)
-        proxy = self._proxy(parts.scheme, parts.netloc) if proxied else ""
-        connect, silence = self._timeouts
         try:
-            response = self._pool(parts.scheme, proxy).request(
-                method,
-                url,
-                headers=dict(headers),
-                body=body,
-                preload_content=False,
-                decode_content=False,
-                redirect=False,
-                retries=False,
-                timeout=urllib3.Timeout(connect=connect, read=silence + extra_seconds),
-            )
-            return Answer(response, url, stream)
-        except (exceptions.HTTPError, OSError, http.client.HTTPException) as error:
-            raise converted(error, parts.netloc) from None
+            parts = urlsplit(url)
+            proxy = _proxy(parts.scheme, parts.netloc) if proxied else ""
+            place = _Place(parts.scheme, parts.hostname or "", parts.port, proxy)
         except ValueError:
+            raise RegistryError(f"{url[:100]!r} is a broken address") from None
+        connection = self._connect(place, parts.netloc)
+        try:
+            if proxy and place.scheme == "http":
+                headers = {**headers, **_proxy_login(urlsplit(proxy))}
+            response, fit = self._exchange(
+                connection, method, _target(parts, place), headers, body, extra_seconds
+            )
+        except (http.client.InvalidURL, ValueError):
+            connection.close()
             raise RegistryError(f"{parts.netloc}: the registry gave a broken address") from None
+        except _BROKEN as error:
+            connection.close()
+            raise converted(error, parts.netloc) from None
+        except BaseException:
+            connection.close()
+            raise
+
+        def release(whole: bool) -> None:
+            self._put_back(place, connection, whole and fit)
+
+        return Answer(response, url, stream, release)
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.clear()
-
-    def _pool(self, scheme: str, proxy: str) -> urllib3.PoolManager:
         with self._lock:
-            if (scheme, proxy) not in self._pools:
-                options: dict[str, Any] = {"maxsize": 16, "blocksize": CHUNK}
-                if scheme == "https":
-                    options["ssl_context"] = _tls(self._ca_file)
-                pool = _proxy_manager(proxy, options) if proxy else urllib3.PoolManager(**options)
-                pool.pool_classes_by_scheme = _POOLS
-                self._pools[scheme, proxy] = pool
-            return self._pools[scheme, proxy]
+            _close_all(self._idle)
 
-    @staticmethod
-    def _proxy(scheme: str, host: str) -> str:
-        proxies = getproxies_environment()
-        proxy = proxies.get(scheme) or proxies.get("all") or ""
-        if not proxy or proxy_bypass(host):
-            return ""
-        return proxy if "://" in proxy else f"http://{proxy}"
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+        extra_seconds: float,
+    ) -> tuple[http.client.HTTPResponse, bool]:
+        """The response, and whether the connection is fit for another request."""
+        assert connection.sock
+        connection.sock.settimeout(_SENDING_SECONDS)
+        refused: OSError | None = None
+        try:
+            connection.request(method, target, body=body, headers=dict(headers))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            # Who refuses a body without reading it has often said why before hanging up.
+            refused = error
+        connection.sock.settimeout(self._timeouts[1] + extra_seconds)
+        try:
+            return connection.getresponse(), refused is None
+        except _BROKEN:
+            if refused:
+                raise refused from None
+            raise
+
+    def _connect(self, place: _Place, netloc: str) -> http.client.HTTPConnection:
+        """An idle connection that still stands, else a new one."""
+        while True:
+            with self._lock:
+                idle = self._idle.get(place)
+                connection = idle.pop() if idle else None
+            if connection is None:
+                break
+            if _stands(connection):
+                return connection
+            connection.close()
+        connection = self._new(place)
+        try:
+            connection.connect()
+        except _BROKEN as error:
+            connection.close()
+            raise not_connected(error, netloc, proxied=bool(place.proxy)) from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _new(self, place: _Place) -> http.client.HTTPConnection:
+        seconds = self._timeouts[0]
+        if not place.proxy:
+            if place.scheme == "https":
+                return http.client.HTTPSConnection(
+                    place.host, place.port, timeout=seconds, context=self._tls()
+                )
+            return http.client.HTTPConnection(place.host, place.port, timeout=seconds)
+        proxy = urlsplit(place.proxy)
+        host, port = proxy.hostname or "", proxy.port
+        if place.scheme == "https":
+            tunnel = http.client.HTTPSConnection(
+                host, port or 80, timeout=seconds, context=self._tls()
+            )
+            tunnel.set_tunnel(place.host, place.port or 443, headers=_proxy_login(proxy))
+            return tunnel
+        return http.client.HTTPConnection(host, port or 80, timeout=seconds)
+
+    def _put_back(self, place: _Place, connection: http.client.HTTPConnection, whole: bool) -> None:
+        with self._lock:
+            idle = self._idle.setdefault(place, [])
+            if whole and connection.sock and connection not in idle and len(idle) < _MOST_IDLE:
+                idle.append(connection)
+                return
+            if connection in idle:
+                return
+        connection.close()
+
+    def _tls(self) -> ssl.SSLContext:
+        """The system's authorities, and ``ca_file``'s beside them."""
+        with self._lock:
+            if self._context is None:
+                self._context = _tls(self._ca_file)
+            return self._context
 
 
-def _proxy_manager(proxy: str, options: Mapping[str, Any]) -> urllib3.PoolManager:
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https"):
+def _close_all(idle: dict[_Place, list[http.client.HTTPConnection]]) -> None:
+    for connections in idle.values():
+        for connection in connections:
+            connection.close()
+    idle.clear()
+
+
+def _stands(connection: http.client.HTTPConnection) -> bool:
+    """Whether an idle connection can be used: bytes that nobody asked for mean its end."""
+    if connection.sock is None:
+        return False
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return not poll.poll(0)
+
+
+def _target(parts: SplitResult, place: _Place) -> str:
+    """What the request line names: the path, or the whole address where a proxy must know."""
+    if place.proxy and place.scheme == "http":
+        return parts.geturl()
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _proxy(scheme: str, netloc: str) -> str:
+    """The proxy that the environment names for this host, or nothing. Raises UsageError."""
+    proxies = getproxies_environment()
+    proxy = proxies.get(scheme) or proxies.get("all") or ""
+    if not proxy or proxy_bypass(netloc):
+        return ""
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    kind = urlsplit(proxy).scheme
+    if kind != "http":
         raise UsageError(
-            f"the environment names a proxy of kind {parts.scheme!r}",
-            allowed="http:// or https:// in HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
+            f"the environment names a proxy of kind {kind!r}",
+            allowed="http:// in HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
         )
-    headers = None
-    if parts.username is not None:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = urllib3.make_headers(proxy_basic_auth=login)
-    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return urllib3.ProxyManager(address, proxy_headers=headers, **options)
+    return proxy
+
+
+def _proxy_login(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
@@ -201,95 +320,3 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
                 allowed="a file of certificates in PEM format",
             ) from None
     return context
-
-
-_TLS_ADVICE = {
-    10: ("has expired", "its owner must renew it; is this machine's clock right?"),
-    62: ("is for another host name", "use the name that the certificate gives"),
-    64: ("is for another address", "use the name that the certificate gives"),
-}
-_UNKNOWN_CA = (
-    "is signed by an authority that this machine does not know",
-    "name the authority's certificate: --ca-file <file.pem>",
-)
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
-
-
-def _tls_error(error: ssl.SSLError, host: str) -> RegistryError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        fault, advice = _TLS_ADVICE.get(getattr(error, "verify_code", 0), _UNKNOWN_CA)
-        return RegistryError(f"{host}: the certificate {fault}", next_step=advice)
-    reason = getattr(error, "reason", None) or "no reason given"
-    if any(mark in reason for mark in _NOT_TLS):
-        return WrongSchemeError(
-            f"{host} does not speak HTTPS",
-            allowed="plain HTTP only on this machine and for hosts that you name",
-            next_step=f"if you trust the network between: --insecure-registry {host}",
-        )
-    if isinstance(error, ssl.SSLEOFError):
-        return TransientError(f"{host} broke the TLS connection off")
-    return RegistryError(f"{host}: TLS failed: {reason}")
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """The exception and all that it wraps, outermost first."""
-    found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        here = waiting.pop(0)
-        if here is None or here in found:
-            continue
-        found.append(here)
-        waiting += [arg for arg in here.args if isinstance(arg, BaseException)]
-        waiting += [here.__cause__, here.__context__, getattr(here, "reason", None)]
-        waiting = [cause for cause in waiting if isinstance(cause, BaseException)]
-    return found
-
-
-def converted(error: Exception, host: str) -> RegistryError:
-    """The RegistryError for whatever urllib3, ssl or the socket raised."""
-    causes = _causes(error)
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            return _tls_error(cause, host)
-    if any(isinstance(c, exceptions.ProxyError) for c in causes):
-        return UnreachableError(
-            f"{host}: the proxy does not let us through",
-            next_step="check HTTPS_PROXY and NO_PROXY",
-        )
-    if any(isinstance(c, exceptions.NameResolutionError) for c in causes):
-        return UnreachableError(
-            f"{host}: no such host name is known",
-            next_step="check the registry's name and this machine's network",
-        )
-    if any(isinstance(c, exceptions.ConnectTimeoutError) for c in causes) and not any(
-        isinstance(c, ConnectionError) for c in causes
-    ):
-        return UnreachableError(
-            f"{host} does not answer: no connection within the time limit",
-            next_step="check the registry's name and port, and whether a proxy is needed",
-        )
-    if any(isinstance(c, exceptions.NewConnectionError) for c in causes):
-        reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "")
-        return UnreachableError(
-            f"{host} cannot be reached: {reason or 'no connection'}",
-            next_step="check that the registry runs, its name and its port",
-        )
-    if any(isinstance(c, exceptions.TimeoutError | TimeoutError) for c in causes):
-        return SilentError(
-            f"{host} fell silent: nothing came within the time limit",
-            next_step="the registry or the network is too slow or hangs; try again later",
-        )
-    if any(
-        isinstance(c, http.client.HTTPException)
-        and not isinstance(c, ConnectionError | http.client.IncompleteRead)
-        for c in causes
-    ):
-        return RegistryError(
-            f"{host} answers, but not in HTTP",
-            allowed="a registry with the HTTP API v2 (OCI distribution)",
-            next_step="check the registry's host and port",
-        )
-    return TransientError(
-        f"{host} broke the connection off", next_step="try again; look at the registry's log"
-    )
