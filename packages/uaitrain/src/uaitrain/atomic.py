@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +22,18 @@ def storage_error(error: OSError, path: Path, doing: str = "write") -> UaitrainE
     )
 
 
+def make_temporary(folder: Path, prefix: str) -> tuple[int, str]:
+    """A new file that only this user may read: its descriptor and its path. Raises OSError.
+
+    What ``tempfile.mkstemp`` does, without the 9 ms that loading ``tempfile`` takes.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    while True:
+        path = folder / f"{prefix}{os.urandom(6).hex()}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, flags, 0o600), str(path)
+
+
 @contextlib.contextmanager
 def appearing(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A file that takes the name ``path`` when the block ends well, and is gone when it does not.
@@ -31,7 +42,7 @@ def appearing(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterato
     """
     temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = make_temporary(path.parent, f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +32,8 @@ def created_at(code: Path) -> str:
 def _commit_time(code: Path) -> int | None:
     if not any((folder / ".git").exists() for folder in (code, *code.parents)):
         return None
+    import subprocess
+
     try:
         done = subprocess.run(
             ["git", "-C", str(code), "log", "-1", "--format=%ct", "--", "."],

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from uaitrain.backends import Job, Mount, Request
 
 NVIDIA_DOCKER = "nvidia-docker"
@@ -57,6 +54,9 @@ def _mount_option(mount: Mount) -> list[str]:
     fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
     if mount.read_only:
         fields.append("readonly")
+    import csv
+    import io
+
     # Docker and Podman read the fields as one line of CSV.
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(fields)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from uaitrain.atomic import write_bytes
 from uaitrain.bases import labels
@@ -16,6 +15,9 @@ from uaitrain.oci.digest import hex_part
 from uaitrain.oci.image import Image
 from uaitrain.oci.layer import Layer
 from uaitrain.paths import cache_dir
+
+if TYPE_CHECKING:
+    import tarfile
 
 PROGRAM = "usr/bin/python"
 _WHITEOUT = ".wh."
@@ -57,6 +59,9 @@ def _look(image: Image) -> str | None:
             return remembered
     except (OSError, ValueError):
         pass
+    import tarfile
+    import zlib
+
     try:
         found = _resolve(_programs(image), PROGRAM)
     except (tarfile.TarError, zlib.error, EOFError, OSError, UaitrainError):
@@ -99,6 +104,8 @@ def _is_hidden(name: str, hidden: list[str]) -> bool:
 
 
 def _members(layer: Layer) -> Iterator[tarfile.TarInfo]:
+    import tarfile
+
     with layer.open() as blob:
         mode = "r|gz" if layer.descriptor.media_type.endswith("gzip") else "r|"
         with tarfile.open(fileobj=blob, mode=mode) as tar:  # type: ignore[call-overload] # computed

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from uaitrain.errors import EngineError
+
+if TYPE_CHECKING:
+    import subprocess
 
 DOCKER = "docker"
 PODMAN = "podman"
@@ -42,6 +45,8 @@ class Engine:
 
         Raises EngineError only when the program cannot be started.
         """
+        import subprocess
+
         try:
             return subprocess.run(
                 self.argv(*arguments),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 
 from uaitrain.engines.engine import DOCKER, PODMAN, Engine
@@ -39,6 +38,8 @@ class LocalFacts:
 
 def local_facts(engine: Engine | None) -> LocalFacts:
     """Look around; without an engine, as Docker from a fresh package would need it."""
+    import shutil
+
     uid, gid = _person()
     root = os.geteuid() == 0
     if engine is None:

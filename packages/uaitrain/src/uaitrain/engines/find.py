@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 
 from uaitrain.engines.engine import DOCKER, PODMAN, Engine, last_line
@@ -35,6 +34,8 @@ def probe(program: str) -> Probe:
 
     Starts nothing and changes nothing.
     """
+    import shutil
+
     if not shutil.which(program):
         return Probe(program, None, reason=f"{program} is not installed", mend=_INSTALL[program])
     engine = Engine(program, (program,))

@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO
 
 from uaitrain import __version__, atomic
@@ -112,12 +111,12 @@ class LayerCache:
     def spool(self) -> Iterator[Spool]:
         """A place for a blob whose digest is not known yet; gone unless it is kept."""
         file: IO[bytes] | None = None
+        path = ""
         with contextlib.suppress(OSError):
             self._blobs.mkdir(parents=True, exist_ok=True)
-            file = NamedTemporaryFile(  # noqa: SIM115 - the spool closes it
-                dir=self._blobs, prefix=".part-", delete=False
-            )
-        spool = Spool(file, self._blobs)
+            handle, path = atomic.make_temporary(self._blobs, ".part-")
+            file = os.fdopen(handle, "wb")
+        spool = Spool(file, Path(path), self._blobs)
         try:
             yield spool
         finally:
@@ -145,8 +144,9 @@ class LayerCache:
 class Spool:
     """Collects a blob's bytes beside the cache; a full disk only means that it is not kept."""
 
-    def __init__(self, file: IO[bytes] | None, blobs: Path) -> None:
+    def __init__(self, file: IO[bytes] | None, path: Path, blobs: Path) -> None:
         self._file = file
+        self._path = path
         self._folder = blobs
 
     def write(self, chunk: bytes) -> None:
@@ -160,7 +160,7 @@ class Spool:
         if self._file:
             with contextlib.suppress(OSError):
                 self._file.close()
-                Path(self._file.name).replace(self._folder / hex_part(digest))
+                self._path.replace(self._folder / hex_part(digest))
                 self._file = None
 
     def drop(self) -> None:
@@ -168,5 +168,5 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._file.close()
             with contextlib.suppress(OSError):
-                Path(self._file.name).unlink()
+                self._path.unlink()
             self._file = None

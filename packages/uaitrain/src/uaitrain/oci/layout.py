@@ -12,14 +12,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from uaitrain.atomic import storage_error, write_bytes
+from uaitrain.atomic import make_temporary, storage_error, write_bytes
 from uaitrain.errors import NotFoundError, RegistryError, StorageError
 from uaitrain.oci.blob import CHUNK, Verifier
 from uaitrain.oci.descriptor import (
@@ -165,7 +164,7 @@ class Layout:
         final = self._blob(blob.digest)
         partial_path = ""
         try:
-            handle, partial_path = tempfile.mkstemp(prefix=_PARTIAL, dir=final.parent)
+            handle, partial_path = make_temporary(final.parent, _PARTIAL)
             with os.fdopen(handle, "wb") as file:
                 verifier = Verifier(file)
                 yield verifier

@@ -22,7 +22,6 @@ from uaitrain.progress import Progress, Silent, Task
 from uaitrain.registry.client import Registry
 from uaitrain.registry.pull import RegistryLayer
 from uaitrain.registry.teamwork import Stop, run_all
-from uaitrain.registry.upload import begin, cancel, upload_blob
 
 UPLOADED = "uploaded"
 EXISTING = "existing"
@@ -185,6 +184,8 @@ def _ensure(
 def _bring(
     registry: Registry, repository: str, blob: _Blob, task: Task, stop: Stop
 ) -> tuple[str, int]:
+    from uaitrain.registry.upload import begin, cancel, upload_blob
+
     digest = blob.descriptor.digest
     session = None
     if blob.source:

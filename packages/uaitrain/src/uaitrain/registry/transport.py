@@ -9,8 +9,6 @@ silent host, and about four minutes where every attempt fails in another way.
 
 from __future__ import annotations
 
-import ipaddress
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -65,6 +63,8 @@ class Backoff:
 
     def pause(self, asked: float | None = None) -> bool:
         """Wait, ``asked`` seconds if the server said so; False when it is time to give up."""
+        import random
+
         # Jitter keeps many clients from coming back at the same moment.
         seconds = self._next * random.uniform(0.5, 1.0)  # noqa: S311 no secret is drawn here
         if asked is not None:
@@ -83,6 +83,12 @@ def is_loopback(netloc: str) -> bool:
     name = (urlsplit(f"//{netloc}").hostname or "").rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    if name.startswith("127."):
+        return all(part.isdigit() for part in name.split("."))
+    if ":" not in name:
+        return False
+    import ipaddress
+
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import os
 import select
 import ssl
 import threading
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES
@@ -287,6 +287,10 @@ def _target(parts: SplitResult, place: _Place) -> str:
 
 def _proxy(scheme: str, netloc: str) -> str:
     """The proxy that the environment names for this host, or nothing. Raises UsageError."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return ""
+    from urllib.request import getproxies_environment, proxy_bypass
+
     proxies = getproxies_environment()
     proxy = proxies.get(scheme) or proxies.get("all") or ""
     if not proxy or proxy_bypass(netloc):
