@@ -10,12 +10,15 @@ import os
 import re
 import shlex
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from uaitrain.backends import Job, Mount
 from uaitrain.backends.local import render
-from uaitrain.engines.facts import LocalFacts
 from uaitrain.frameworks import caffe
 from uaitrain.spec import CPU, DATA_DIR, GPU, OUTPUT_DIR, WORK_DIR, Resources, TrainSpec
+
+if TYPE_CHECKING:
+    from uaitrain.engines.facts import LocalFacts
 
 PYTHON = "/usr/bin/python"
 

@@ -44,8 +44,8 @@ def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
     ("words", "said"),
     [
         (["pakc"], "uaitrain pack"),
-        (["pack", "--nonsense"], "--nonsense"),
-        (["pack", "--pus"], "--pus"),
+        (["pack", "--nonsense"], "uaitrain pack --help"),
+        (["pack", "--pus"], "'--pus'"),
         (["pack", "--gpus", "many"], "many"),
     ],
 )
@@ -115,6 +115,20 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
     assert "Traceback" not in done.stderr
     assert done.stdout.strip() == "0"
+
+
+def test_a_full_disk_behind_the_output_is_told_as_one() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "uaitrain", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 8
+    assert "cannot write the output: No space left on device" in done.stderr
 
 
 def test_progress_shows_on_a_terminal_and_is_wiped_before_text(

@@ -6,6 +6,7 @@ Only the verb that was asked for is imported, so that each starts fast.
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
 import os
@@ -53,6 +54,9 @@ A first job:
 Exit codes: 0 done, 2 usage, 3 preflight, 4 code folder, 5 base image, 6 registry, 7 engine,
 8 disk, 9 busy, 70 a bug of ours, 130 and 143 interrupted; `test` ends as the run ends.
 """
+
+
+_DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class Verb(Protocol):
@@ -120,6 +124,13 @@ def guarded(body: Callable[[], int], console: Console) -> int:
         # Whoever read our output went away; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            return _tell_bug(error, console)
+        reason = os.strerror(error.errno or 0)
+        trouble = StorageError(f"cannot write the output: {reason}", next_step="free some space")
+        console.error(trouble)
+        return trouble.exit_code
     except Exception as error:  # noqa: BLE001 - the last border: a bug is told as one
         return _tell_bug(error, console)
     finally:
@@ -141,11 +152,18 @@ def _run_verb(words: list[str]) -> int:
     verb = cast(Verb, importlib.import_module(f"uaitrain.cli.{name}"))
     parser = Parser(prog="uaitrain")
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser] = parser.add_subparsers(
-        dest="verb", parser_class=Parser
+        dest="verb",
+        parser_class=Parser,
+        # Named, argparse need not format its usage (and load shutil) to find it out.
+        prog="uaitrain",
     )
     verb.add_parser(subparsers)
     _add_common(subparsers.choices[name])
-    arguments = parser.parse_args(words, argparse.Namespace(json=False, quiet=False))
+    arguments, unknown = parser.parse_known_args(words, argparse.Namespace(json=False, quiet=False))
+    if unknown:
+        raise UsageError(
+            f"unknown argument {unknown[0]!r}", next_step=f"uaitrain {name} --help shows all"
+        )
     console = Console(quiet=arguments.quiet, as_json=arguments.json)
     try:
         return verb.run(arguments, console)
