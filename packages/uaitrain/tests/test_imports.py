@@ -25,7 +25,7 @@ LAYERS = (
     ("backends", "spec"),
     ("oci",),
     ("atomic", "paths"),
-    ("errors", "progress", "secret", "units"),
+    ("errors", "progress", "secret", "units", "values"),
 )
 """Top to bottom. A part may import parts of lower rows and itself; not its neighbours."""
 

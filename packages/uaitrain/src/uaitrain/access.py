@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from uaitrain import __version__
 from uaitrain.errors import BaseError
@@ -15,6 +14,7 @@ from uaitrain.files.layers import FileLayer
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.image import History, Image
 from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
+from uaitrain.values import dataclass
 
 MAX_LAYERS = 127
 """What Docker's overlay2 store can stack."""

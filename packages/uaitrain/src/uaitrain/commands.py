@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uaitrain.backends import Job, Mount
 from uaitrain.backends.local import render
 from uaitrain.frameworks import caffe
 from uaitrain.spec import CPU, DATA_DIR, GPU, OUTPUT_DIR, WORK_DIR, Resources, TrainSpec
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.engines.facts import LocalFacts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +12,7 @@ from uaitrain.oci.image import Image
 from uaitrain.progress import Progress
 from uaitrain.sinks import Sink, SinkReport
 from uaitrain.spec import CPU, GPU, TrainSpec
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.engines import Engine

@@ -11,7 +11,6 @@ import argparse
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from uaitrain.spec import (
     Target,
     TrainSpec,
 )
+from uaitrain.values import dataclass
 
 FILE_NAME = "uaitrain.toml"
 DEFAULT_TAG = "uaitrain"

@@ -7,11 +7,12 @@ trusts it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from uaitrain.oci.reference import Reference
 from uaitrain.secret import Secret
+from uaitrain.values import dataclass
 
 CPU = "cpu"
 GPU = "gpu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from uaitrain.atomic import storage_error
@@ -13,6 +13,7 @@ from uaitrain.errors import UsageError
 from uaitrain.oci.reference import Reference
 from uaitrain.paths import config_dir
 from uaitrain.spec import CPU, GPU, UHUB_INTERNAL, UHUB_PUBLIC, BaseChoice, Framework
+from uaitrain.values import dataclass
 
 _OWN = Path(__file__).with_name("catalogue.toml")
 BUILD_COMMAND = "uaitrain base build"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from uaitrain.bases import labels
@@ -17,6 +16,7 @@ from uaitrain.oci.image import Image
 from uaitrain.oci.layout import Layout
 from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
+from uaitrain.values import dataclass
 
 
 class Pulled(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from uaitrain.bases import labels
@@ -14,6 +13,7 @@ from uaitrain.oci.layout import Layout
 from uaitrain.oci.validate import validate
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress, Silent
+from uaitrain.values import dataclass
 
 
 @dataclass(frozen=True)

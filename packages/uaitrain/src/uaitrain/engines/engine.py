@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from uaitrain.errors import EngineError
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     import subprocess

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from uaitrain.engines.engine import DOCKER, PODMAN, Engine
+from uaitrain.values import dataclass
 
 NVIDIA_DOCKER = "nvidia-docker"
 

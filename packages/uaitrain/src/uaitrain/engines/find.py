@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from uaitrain.engines.engine import DOCKER, PODMAN, Engine, last_line
 from uaitrain.errors import EngineError, UsageError
+from uaitrain.values import dataclass
 
 PROGRAMS = (DOCKER, PODMAN)
 VARIABLE = "UAITRAIN_ENGINE"

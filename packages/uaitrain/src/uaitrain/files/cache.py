@@ -17,7 +17,6 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +26,7 @@ from uaitrain.files.inventory import Entry, Kind
 from uaitrain.files.plan import LayerPlan
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, hex_part, parse_digest
+from uaitrain.values import dataclass
 
 SPOOL_LIMIT_BYTES = 4 << 30
 """The compressed layers that are kept; the oldest go first."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +16,7 @@ from uaitrain.files.tarball import stream
 from uaitrain.oci.descriptor import OCI_LAYER, OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.progress import Progress, Task
+from uaitrain.values import dataclass
 
 WORKERS = 2
 """Hashing and compressing leave the interpreter lock, so two threads use two cores."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from uaitrain.files.inventory import Entry, Inventory, Kind
+from uaitrain.values import dataclass
 
 LARGE_BYTES = 16 << 20
 """A file of at least this size gets a layer of its own."""

@@ -6,10 +6,10 @@ Pure: no file is read here. Names and rules are those of BVLC Caffe 1.0.0.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import Any
 
 from uaitrain.spec import CPU, DATA_DIR, LOG_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
+from uaitrain.values import dataclass
 
 NAME = "caffe"
 STOCK_ENTRY = "train.py"

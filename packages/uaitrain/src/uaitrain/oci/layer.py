@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest
+from uaitrain.values import dataclass
 
 
 @runtime_checkable

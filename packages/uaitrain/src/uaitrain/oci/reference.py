@@ -7,10 +7,11 @@ when it holds a dot or a colon, or is ``localhost``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from uaitrain.errors import UsageError
 from uaitrain.oci.digest import Digest, parse_digest
+from uaitrain.values import dataclass
 
 DOCKER_HUB = "docker.io"
 DEFAULT_TAG = "latest"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from uaitrain.files.inventory import Inventory
 from uaitrain.spec import TrainSpec
+from uaitrain.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -21,6 +20,7 @@ from uaitrain.registry.challenge import Challenge, parse_challenges
 from uaitrain.registry.credentials import Credentials
 from uaitrain.registry.failures import redact, refusal
 from uaitrain.registry.transport import Transport, is_loopback
+from uaitrain.values import dataclass
 
 Scope = frozenset[tuple[str, str]]
 """Pairs of a resource (``repository:team/mnist``) and an action (``pull``)."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -24,6 +23,7 @@ from uaitrain.oci.reference import DOCKER_HUB
 from uaitrain.registry.auth import Authorizer, Scope, scope_of
 from uaitrain.registry.failures import is_registry, refusal
 from uaitrain.registry.transport import Transport
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.registry.wire import Answer

@@ -5,10 +5,10 @@ Docker's ``config.json`` with its credential helpers, Podman's ``auth.json``.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from uaitrain.errors import UsageError
 from uaitrain.secret import Secret
+from uaitrain.values import dataclass
 
 USERNAME = "UAITRAIN_REGISTRY_USERNAME"
 PASSWORD = "UAITRAIN_REGISTRY_PASSWORD"  # noqa: S105 the name of a variable
@@ -22,7 +22,7 @@ class Credentials:
     """
 
     username: str
-    password: Secret = Secret("")  # noqa: RUF009 a Secret never changes
+    password: Secret = Secret("")
     identity_token: Secret | None = None
     origin: str = "the command line"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
@@ -22,6 +21,7 @@ from uaitrain.progress import Progress, Silent, Task
 from uaitrain.registry.client import Registry
 from uaitrain.registry.pull import RegistryLayer
 from uaitrain.registry.teamwork import Stop, run_all
+from uaitrain.values import dataclass
 
 UPLOADED = "uploaded"
 EXISTING = "existing"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -27,6 +26,7 @@ from uaitrain.registry.failures import (
     redact,
     retry_after,
 )
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.registry.wire import Answer, Wire

@@ -15,13 +15,13 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES
 from uaitrain.registry.breaks import converted, cut_short, not_connected
+from uaitrain.values import dataclass
 
 CHUNK = 1024 * 1024
 """Bytes in one read or write."""

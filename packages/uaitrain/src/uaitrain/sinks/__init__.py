@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress
 from uaitrain.units import human_bytes
+from uaitrain.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress
 from uaitrain.sinks import SinkReport
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry
