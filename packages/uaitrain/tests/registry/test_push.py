@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +24,7 @@ from uaitrain.progress import Silent
 from uaitrain.registry.pull import RegistryLayer, pull_image
 from uaitrain.registry.push import EXISTING, MOUNTED, UPLOADED, push_image
 from uaitrain.sinks.registry import RegistrySink
+from uaitrain.values import dataclass
 
 AMD64 = Platform()
 
