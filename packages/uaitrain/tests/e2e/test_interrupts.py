@@ -70,15 +70,19 @@ def large_job(job: SmallJob) -> SmallJob:
 def test_an_interrupt_ends_with_the_shells_exit_code_and_leaves_nothing(
     large_job: SmallJob, registry: RunningRegistry, number: signal.Signals
 ) -> None:
-    process = start(large_job, registry.host)
-    time.sleep(0.35)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    with registry.frozen():
+        process = start(large_job, registry.host)
+        # The commands are written before the push, which now waits for the registry.
+        while not large_job.commands_file.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
 
     assert process.returncode == 128 + number, out + err
     assert "Traceback" not in err
     assert leftovers(large_job.folder, Path(os.environ["UAITRAIN_CACHE"])) == []
-    check_tag(registry.host)
+    assert not check_tag(registry.host)
     assert large_job.pack(registry.host, "--no-load").returncode == 0
     assert check_tag(registry.host)
 

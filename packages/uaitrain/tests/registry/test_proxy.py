@@ -22,7 +22,7 @@ def test_https_goes_through_a_tunnel_and_is_verified_at_its_end(
         transport.close()
 
     assert [answer.status for answer in answers] == [200, 200]
-    assert proxy.seen == [f"CONNECT {HOST}:443 HTTP/1.0"]  # the second used the connection again
+    assert proxy.seen == [f"CONNECT {HOST}:443 HTTP/1.1"]  # the second used the connection again
 
 
 def test_plain_http_names_the_whole_address_to_the_proxy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -63,6 +64,16 @@ class RunningRegistry:
         self.config.write_text(
             self.config.read_text().replace('"127.0.0.1:0"', json.dumps(self.host))
         )
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within the block it takes connections and answers nothing."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         if self._process:

@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import os
 import select
+import socket
 import ssl
 import threading
 import weakref
@@ -110,6 +111,35 @@ class _Place:
     host: str
     port: int | None
     proxy: str
+
+
+class _Tunnelled(http.client.HTTPSConnection):
+    """HTTPS to ``place`` through the tunnel that a proxy opens (CONNECT, RFC 9110).
+
+    The standard library's own tunnel leaves the refusal of a proxy open behind it.
+    """
+
+    def __init__(
+        self, place: _Place, proxy: SplitResult, seconds: float, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(place.host, place.port, timeout=seconds, context=context)
+        self._proxy, self._seconds, self._tls_context = proxy, seconds, context
+
+    def connect(self) -> None:
+        address = (self._proxy.hostname or "", self._proxy.port or 80)
+        self.sock = socket.create_connection(address, self._seconds)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        lines = [f"CONNECT {host}:{self.port} HTTP/1.1", f"Host: {host}:{self.port}"]
+        lines += [f"{name}: {value}" for name, value in _proxy_login(self._proxy).items()]
+        self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        response = http.client.HTTPResponse(self.sock, method="CONNECT")
+        try:
+            response.begin()
+            if response.status != http.client.OK:
+                raise OSError(f"the proxy answers {response.status}")
+        finally:
+            response.close()
+        self.sock = self._tls_context.wrap_socket(self.sock, server_hostname=self.host)
 
 
 class Wire:
@@ -235,14 +265,9 @@ class Wire:
                 )
             return http.client.HTTPConnection(place.host, place.port, timeout=seconds)
         proxy = urlsplit(place.proxy)
-        host, port = proxy.hostname or "", proxy.port
         if place.scheme == "https":
-            tunnel = http.client.HTTPSConnection(
-                host, port or 80, timeout=seconds, context=self._tls()
-            )
-            tunnel.set_tunnel(place.host, place.port or 443, headers=_proxy_login(proxy))
-            return tunnel
-        return http.client.HTTPConnection(host, port or 80, timeout=seconds)
+            return _Tunnelled(place, proxy, seconds, self._tls())
+        return http.client.HTTPConnection(proxy.hostname or "", proxy.port or 80, timeout=seconds)
 
     def _put_back(self, place: _Place, connection: http.client.HTTPConnection, whole: bool) -> None:
         with self._lock:
