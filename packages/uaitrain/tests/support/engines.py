@@ -78,11 +78,17 @@ def running_docker(storage: Path | None = None, *, keep: bool = False) -> Iterat
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        # dockerd leaves this mounted once a container has shared the host's network.
-        left = f"{folder}/exec/netns/default"
-        subprocess.run([*_ROOT, "umount", left], check=False, capture_output=True)
+        _unmount_below(folder, running.data)
         gone = [str(folder)] if keep and storage else [str(folder), str(running.data)]
         subprocess.run([*_ROOT, "rm", "-rf", *gone], check=True)
+
+
+def _unmount_below(*folders: Path) -> None:
+    """What dockerd leaves mounted: a shared network's name, and in a chroot its data folder."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in sorted(mounted, key=len, reverse=True):
+        if any(Path(point).is_relative_to(folder) for folder in folders):
+            subprocess.run([*_ROOT, "umount", point], check=True, capture_output=True)
 
 
 def _wait_until_it_answers(running: RunningDocker, process: subprocess.Popen[bytes]) -> None:
