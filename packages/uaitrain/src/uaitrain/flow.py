@@ -247,7 +247,13 @@ def _write_commands(
     """Before the push, so that a failed one loses nothing."""
     from uaitrain.engines.facts import local_facts
 
-    commands = render_commands(spec, local_facts(engine))
+    facts = local_facts(engine)
+    if engine:
+        from uaitrain.engines.folders import make_folder
+
+        # An engine would make it as root, and a run as the person could not write to it.
+        make_folder(spec.output, facts)
+    commands = render_commands(spec, facts)
     path = options.folder / COMMANDS_FILE
     data = text(commands).encode("utf-8", "surrogateescape")
     if not _holds(path, data):

@@ -281,6 +281,20 @@ def test_without_an_engine_the_cpu_image_goes_to_a_layout_and_the_push_works(
     )
 
 
+def test_the_results_folder_is_made_for_the_person_who_packs(
+    docker_job: SmallJob, registry: RunningRegistry
+) -> None:
+    docker_job.environment |= {"SUDO_UID": "1234", "SUDO_GID": "1234"}
+    done = docker_job.pack(
+        registry.host, test_output_path=str(docker_job.folder / "new" / "output")
+    )
+    status = (docker_job.folder / "new" / "output").stat()
+
+    assert done.returncode == 0, done.stderr
+    assert (status.st_uid, status.st_gid) == (1234, 1234)
+    assert "--user 1234:1234" in docker_job.commands_file.read_text()
+
+
 def test_archives_are_written_for_machines_that_have_the_engine(
     job: SmallJob, docker_engine: RunningDocker, registry: RunningRegistry
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import threading
@@ -15,12 +14,12 @@ from pathlib import Path
 from types import FrameType
 
 from uaitrain import atomic
-from uaitrain.atomic import storage_error
 from uaitrain.backends import Job, Request
 from uaitrain.backends.local import render
 from uaitrain.commands import local_job
 from uaitrain.engines import Engine, store
 from uaitrain.engines.facts import LocalFacts
+from uaitrain.engines.folders import give, make_folder
 from uaitrain.errors import EngineError, StorageError
 from uaitrain.runs import chart
 from uaitrain.runs.container import Container, new_name
@@ -51,7 +50,7 @@ def prepare(spec: TrainSpec, accelerator: str, engine: Engine, facts: LocalFacts
         raise StorageError(
             f"no such data folder: {spec.data}", next_step="give --data, or put the data there"
         )
-    _make_folder(spec.output, facts)
+    make_folder(spec.output, facts)
     return plan(spec, accelerator, facts)
 
 
@@ -140,24 +139,6 @@ def _signals(running: Container, say: Callable[[str], None]) -> Iterator[threadi
             signal.signal(number, before)
 
 
-def _make_folder(folder: Path, facts: LocalFacts) -> None:
-    """Make ``folder`` and what is missing above it, owned by the person. Raises StorageError."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            _give(path, facts)
-    except OSError as error:
-        raise storage_error(error, folder, "make the output folder") from None
-    if not folder.is_dir():
-        raise StorageError(f"the output folder is not a folder: {folder}")
-
-
-def _give(path: Path, facts: LocalFacts) -> None:
-    if os.geteuid() == 0 and facts.uid:
-        os.chown(path, facts.uid, facts.gid)
-
-
 def _draw_curve(spec: TrainSpec, job: Job, record: Record, facts: LocalFacts) -> Path | None:
     """The PNG in the output folder; a run is not failed for want of a picture."""
     device = GPU if job.gpus else CPU
@@ -168,6 +149,6 @@ def _draw_curve(spec: TrainSpec, job: Job, record: Record, facts: LocalFacts) ->
     path = spec.output / CURVE_FILE
     with contextlib.suppress(StorageError, OSError):
         atomic.write_bytes(path, picture)
-        _give(path, facts)
+        give(path, facts)
         return path
     return None
