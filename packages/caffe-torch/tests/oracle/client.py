@@ -65,8 +65,10 @@ class Oracle:
 
     def close(self) -> None:
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(30)
+        self._process.stdout.close()
 
 
 def named(arrays: Arrays, prefix: str) -> Mapping[str, np.ndarray[Any, Any]]:
