@@ -60,6 +60,8 @@ class Layer:
     AutoTopBlobs)."""
     takes_missing_diffs: ClassVar[bool] = False
     """``backward`` gets None for a top that no gradient reaches, in place of zeros."""
+    keeps_tops: ClassVar[bool] = False
+    """The tops hold what somebody else puts there; ``forward`` is not called."""
 
     def __init__(self, param: Any, context: Context) -> None:
         self.param = param
@@ -151,6 +153,9 @@ class Layer:
     def add_gradient(self, index: int, gradient: Tensor) -> None:
         """Add to the gradient of learnable blob ``index``."""
         self.learnable[index].diff.add_(gradient.reshape(self.learnable[index].shape))
+
+    def close(self) -> None:
+        """End what runs beside the layer, such as a thread that reads data."""
 
     def may_force_backward(self, bottom: int) -> bool:
         """Whether ``force_backward`` reaches this bottom (labels: no)."""

@@ -1,0 +1,1 @@
+"""The ``caffe`` program: one file a command."""

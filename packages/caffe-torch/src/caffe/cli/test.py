@@ -1,0 +1,53 @@
+"""``caffe test``: score a net with trained weights."""
+
+from __future__ import annotations
+
+from caffe import devices, log, process, weights
+from caffe.cli.arguments import Flags
+from caffe.cli.nets import load
+from caffe.errors import UsageError
+from caffe.layers.base import TEST
+from caffe.log import number
+
+
+def run(flags: Flags) -> int:
+    """Raises CaffeError."""
+    if not flags.model:
+        raise UsageError("Need a model definition to score.", next_step="caffe test -model FILE")
+    if not flags.weights:
+        raise UsageError("Need model weights to score.", next_step="caffe test -weights FILE")
+    device = devices.chosen(flags.gpu)[0]
+    process.keep_memory()
+    if device.type == "cuda":
+        log.write("caffe.cpp:267", f"Use GPU with device ID {device.index}")
+    else:
+        log.write("caffe.cpp:275", "Use CPU.")
+    net = load(flags.model, TEST, flags, device)
+    try:
+        for path in flags.weights.split(","):
+            weights.load(net, path)
+        log.write("caffe.cpp:281", f"Running for {flags.iterations} iterations.")
+        loss = 0.0
+        sums: list[tuple[str, float]] = []
+        for batch in range(flags.iterations):
+            loss += float(net.forward())
+            values = [
+                (name, v) for name in net.outputs for v in net.blobs[name].data.flatten().tolist()
+            ]
+            for name, value in values:
+                log.write("caffe.cpp:304", f"Batch {batch}, {name} = {number(value)}")
+            before = sums or [(name, 0.0) for name, _ in values]
+            sums = [(name, b + v) for (name, v), (_, b) in zip(values, before, strict=True)]
+    finally:
+        net.close()
+    log.write("caffe.cpp:309", f"Loss: {number(loss / max(flags.iterations, 1))}")
+    weight_of = {
+        name: weight
+        for node in net.nodes
+        for name, weight in zip(node.top_names, node.loss_weights, strict=True)
+    }
+    for name, total in sums:
+        mean, weight = total / flags.iterations, weight_of.get(name, 0.0)
+        tail = f" (* {number(weight)} = {number(weight * mean)} loss)" if weight else ""
+        log.write("caffe.cpp:321", f"{name} = {number(mean)}{tail}")
+    return 0

@@ -1,0 +1,415 @@
+"""A solver: trains a net, tests it, and keeps snapshots, in the order of Caffe's Solver::Step.
+
+It reads top to bottom like that order: zero the gradients, test if due, callbacks, forward and
+backward (iter_size times), display, callbacks, rate, clip, update, count, snapshot if due.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from caffe import rates, schema, snapshot, weights
+from caffe.errors import DefinitionError, NumericError, SnapshotError
+from caffe.layers.base import TEST, TRAIN
+from caffe.log import WARNING, Log, number, silent
+from caffe.net import Net
+from caffe.proto import caffe_pb2
+from caffe.random import Random
+from caffe.updates import UPDATES
+
+
+class Action(Enum):
+    """What somebody outside wants of a running solver; asked once an iteration."""
+
+    NONE = 0
+    STOP = 1
+    SNAPSHOT = 2
+
+
+class Callback(Protocol):
+    """Called in every iteration: before forward, and when the gradients are complete."""
+
+    def on_start(self) -> None: ...
+
+    def on_gradients_ready(self) -> None: ...
+
+
+class Solver:
+    """``param`` is a SolverParameter in 1.0 form (:func:`caffe.schema.read_solver`).
+
+    ``rank`` and ``ranks`` say which of how many solvers this is; only rank 0 logs, tests and
+    snapshots. ``requested`` is asked once an iteration what to do. ``stop_on_nan`` makes a loss
+    that is not a number an error; else it is a warning.
+
+    Raises DefinitionError and what building the nets raises.
+    """
+
+    def __init__(
+        self,
+        param: Any,
+        *,
+        device: torch.device | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+        log: Log = silent,
+        stop_on_nan: bool = False,
+    ) -> None:
+        self.param = param
+        self.device = device or torch.device("cpu")
+        self.rank = rank
+        self.ranks = ranks
+        self.log = log if rank == 0 else silent
+        self.stop_on_nan = stop_on_nan
+        self.callbacks: list[Callback] = []
+        self.requested: Callable[[], Action] = lambda: Action.NONE
+        self.log("solver.cpp:45", f"Initializing solver from parameters: \n{param}")
+        _judge(param)
+        if rank == 0 and param.snapshot:
+            snapshot.check_writable(self.snapshot_path(0, ".tempfile"))
+        seed = param.random_seed + rank if param.random_seed >= 0 else None
+        self.random = Random(seed)
+        self.net = self._train_net()
+        self.test_nets = self._test_nets() if rank == 0 else []
+        self.update = UPDATES[param.type](param, self.net.flat)
+        self.rate = rates.Rate(param)
+        self.iter = 0
+        self.stopped_early = False
+        self._losses: list[torch.Tensor] = []
+        self._smoothed = torch.zeros((), device=self.device)
+        self._last_display = (time.monotonic(), 0)
+        self._told_nan = False
+        self.log("solver.cpp:57", "Solver scaffolding done.")
+
+    def _net(self, param: Any, phase: int, state: Any) -> Net:
+        """State: the solver's phase, then what the net says, then what the solver says."""
+        merged = caffe_pb2.NetState(phase=phase)
+        merged.MergeFrom(param.state)
+        if state is not None:
+            merged.MergeFrom(state)
+        param.state.CopyFrom(merged)
+        net = Net(
+            param,
+            device=self.device,
+            random=self.random,
+            rank=self.rank,
+            ranks=self.ranks,
+            log=self.log,
+        )
+        for path in self.param.weights:
+            weights.load(net, path)
+        return net
+
+    def _train_net(self) -> Net:
+        param = self.param
+        if param.HasField("train_net_param"):
+            self.log("solver.cpp:90", "Creating training net specified in train_net_param.")
+            definition = schema.upgrade_net(param.train_net_param)
+        elif param.HasField("train_net"):
+            self.log(
+                "solver.cpp:94", f"Creating training net from train_net file: {param.train_net}"
+            )
+            definition = schema.read_net(param.train_net).message
+        elif param.HasField("net_param"):
+            self.log("solver.cpp:98", "Creating training net specified in net_param.")
+            definition = schema.upgrade_net(param.net_param)
+        else:
+            self.log("solver.cpp:102", f"Creating training net from net file: {param.net}")
+            definition = schema.read_net(param.net).message
+        return self._net(definition, TRAIN, param.train_state)
+
+    def _test_nets(self) -> list[Net]:
+        nets = []
+        for index, (definition, source) in enumerate(test_definitions(self.param)):
+            self.log("solver.cpp:190", f"Creating test net (#{index}) specified by {source}")
+            state = self.param.test_state[index] if self.param.test_state else None
+            nets.append(self._net(definition, TEST, state))
+        return nets
+
+    def solve(self, resume: str | Path = "") -> None:
+        """Train to ``max_iter``, from the solver state ``resume`` if one is given.
+
+        Raises SnapshotError, DataError, NumericError.
+        """
+        param = self.param
+        self.log("solver.cpp:289", f"Solving {self.net.name}")
+        self.log("solver.cpp:290", f"Learning Rate Policy: {param.lr_policy}")
+        self.stopped_early = False
+        if resume:
+            self.log("solver.cpp:295", f"Restoring previous solver status from {resume}")
+            self.restore(resume)
+        start = self.iter
+        self.step(param.max_iter - self.iter)
+        due = param.snapshot and self.iter % param.snapshot == 0
+        if param.snapshot_after_train and not due and self.rank == 0:
+            self.snapshot()
+        if self.stopped_early:
+            self.log("solver.cpp:314", "Optimization stopped early.")
+            return
+        if param.display and self.iter % param.display == 0:
+            self._smooth(self.net.forward(), start)
+            self.log("solver.cpp:327", f"Iteration {self.iter}, loss = {self._shown_loss()}")
+        if param.test_interval and self.iter % param.test_interval == 0:
+            self.test_all()
+        self.log("solver.cpp:332", "Optimization Done.")
+
+    def step(self, iterations: int) -> None:
+        """``iterations`` more iterations, or fewer when a stop is requested."""
+        param, net = self.param, self.net
+        start, stop = self.iter, self.iter + iterations
+        self._losses = []
+        self._smoothed = torch.zeros((), device=self.device)
+        self._last_display = (time.monotonic(), self._last_display[1])
+        while self.iter < stop:
+            net.clear_learnable_diffs()
+            if self._test_is_due():
+                self.test_all()
+                if self.stopped_early:
+                    break
+            for callback in self.callbacks:
+                callback.on_start()
+            display = bool(param.display) and self.iter % param.display == 0
+            net.debug_info = display and param.debug_info
+            loss = torch.zeros((), device=self.device)
+            for _ in range(param.iter_size):
+                loss = loss + net.forward()
+                net.backward()
+            loss = loss / param.iter_size
+            self._smooth(loss, start)
+            if display:
+                self._display()
+            if display or self.device.type == "cpu":
+                self._check(loss)
+            for callback in self.callbacks:
+                callback.on_gradients_ready()
+            self.apply_update()
+            self.iter += 1
+            request = self.requested()
+            due = param.snapshot and self.iter % param.snapshot == 0
+            if (due or request is Action.SNAPSHOT) and self.rank == 0:
+                self.snapshot()
+            if request is Action.STOP:
+                self.stopped_early = True
+                break
+
+    def apply_update(self) -> None:
+        """Rate, clipping, normalisation, decay, update; :mod:`caffe.updates` has the formulas."""
+        rate = self.rate(self.iter)
+        if self.param.display and self.iter % self.param.display == 0:
+            self.log("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
+        if self.param.clip_gradients >= 0:
+            self._clip()
+        self.update.apply(rate, self.iter)
+
+    def _clip(self) -> None:
+        norm = self.update.clip(self.param.clip_gradients)
+        limit = self.param.clip_gradients
+        if norm > limit:
+            self.log(
+                "sgd_solver.cpp:93",
+                f"Gradient clipping: scaling down gradients (L2 norm {number(norm)} > "
+                f"{number(limit)}) by scale factor {number(limit / norm)}",
+            )
+
+    def _test_is_due(self) -> bool:
+        interval = self.param.test_interval
+        if not interval or self.iter % interval:
+            return False
+        return self.rank == 0 and (self.iter > 0 or self.param.test_initialization)
+
+    def test_all(self) -> None:
+        """Run every test net test_iter times and log the mean of each output."""
+        for index in range(len(self.test_nets)):
+            if self.stopped_early:
+                return
+            self.test(index)
+
+    def test(self, index: int) -> None:
+        """Run test net ``index``."""
+        self.log("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
+        net, rounds = self.test_nets[index], self.param.test_iter[index]
+        net.share_trained_layers_with(self.net)
+        net.debug_info = self.param.debug_info
+        sums: dict[str, torch.Tensor] = {}
+        loss = torch.zeros((), device=self.device)
+        for _ in range(rounds):
+            while (request := self.requested()) is not Action.NONE:
+                if request is Action.SNAPSHOT:
+                    self.snapshot()
+                else:
+                    self.stopped_early = True
+            if self.stopped_early:
+                self.log("solver.cpp:379", "Test interrupted.")
+                return
+            loss = loss + net.forward()
+            for name in net.outputs:
+                result = net.blobs[name].data.reshape(-1)
+                sums[name] = sums[name] + result if name in sums else result.clone()
+        if self.param.test_compute_loss:
+            self.log("solver.cpp:399", f"Test loss: {number(float(loss) / rounds)}")
+        means = {name: total / rounds for name, total in sums.items()}
+        for line in _outputs(net, means):
+            self.log("solver.cpp:414", f"    Test net output {line}")
+
+    def snapshot(self) -> Path:
+        """Write weights, then state; gives the path of the weights. Raises SnapshotError."""
+        hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+        model = self.snapshot_path(self.iter, ".caffemodel.h5" if hdf5 else ".caffemodel")
+        kind = "HDF5 file" if hdf5 else "binary proto file"
+        place = "solver.cpp:475" if hdf5 else "solver.cpp:464"
+        self.log(place, f"Snapshotting to {kind} {model}")
+        weights.save(self.net, model, diff=self.param.snapshot_diff)
+        path = self.snapshot_path(self.iter, ".solverstate.h5" if hdf5 else ".solverstate")
+        place = "sgd_solver.cpp:294" if hdf5 else "sgd_solver.cpp:284"
+        self.log(place, f"Snapshotting solver state to {kind} {path}")
+        history = [blob.detach().cpu().numpy() for blob in self.update.history]
+        state = snapshot.SolverState(self.iter, str(model), history, self.rate.current_step)
+        snapshot.write_state(path, state)
+        return model
+
+    def snapshot_path(self, iteration: int, extension: str) -> Path:
+        return Path(f"{self.param.snapshot_prefix}_iter_{iteration}{extension}")
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a solver state and the weights that it names. Raises SnapshotError, and then
+        nothing has changed."""
+        state = snapshot.read_state(path)
+        if len(state.history) != len(self.update.history):
+            raise SnapshotError(
+                f"{path} has {len(state.history)} history blobs, this solver "
+                f"({self.param.type}) has {len(self.update.history)}",
+                next_step="resume with the solver type and net that wrote it",
+            )
+        for index, (mine, theirs) in enumerate(
+            zip(self.update.history, state.history, strict=True)
+        ):
+            if tuple(mine.shape) != tuple(theirs.shape):
+                owner = self.net.learnables[index % len(self.net.learnables)]
+                raise SnapshotError(
+                    f"{path}: history blob {index} has shape {tuple(theirs.shape)}, layer "
+                    f'"{owner.layer}" (blob {owner.index}) has {tuple(mine.shape)}',
+                    next_step="resume with the net that wrote it",
+                )
+        if state.learned_net:
+            weights.load(self.net, state.learned_net)
+        self.log("sgd_solver.cpp:326", "SGDSolver: restoring history")
+        for mine, theirs in zip(self.update.history, state.history, strict=True):
+            mine.copy_(torch.from_numpy(theirs))
+        self.iter = state.iteration
+        self.rate.current_step = state.current_step
+
+    def close(self) -> None:
+        """End the threads that read data."""
+        for net in (self.net, *self.test_nets):
+            net.close()
+
+    def _smooth(self, loss: torch.Tensor, start: int) -> None:
+        window = self.param.average_loss
+        if len(self._losses) < window:
+            self._losses.append(loss)
+            size = len(self._losses)
+            self._smoothed = (self._smoothed * (size - 1) + loss) / size
+        else:
+            index = (self.iter - start) % window
+            self._smoothed = self._smoothed + (loss - self._losses[index]) / window
+            self._losses[index] = loss
+
+    def _shown_loss(self) -> str:
+        return number(float(self._smoothed))
+
+    def _display(self) -> None:
+        shown = self._shown_loss()
+        now, (then, last) = time.monotonic(), self._last_display
+        lapse = now - then
+        speed = (self.iter - last) / lapse if lapse else 0.0
+        self.log(
+            "solver.cpp:239",
+            f"Iteration {self.iter} ({number(speed)} iter/s, {number(lapse)}s/"
+            f"{self.param.display} iters), loss = {shown}",
+        )
+        self._last_display = (now, self.iter)
+        values = {name: self.net.blobs[name].data.reshape(-1) for name in self.net.outputs}
+        for line in _outputs(self.net, values):
+            self.log("solver.cpp:258", f"    Train net output {line}")
+
+    def _check(self, loss: torch.Tensor) -> None:
+        if self._told_nan or bool(torch.isfinite(loss)):
+            return
+        self._told_nan = True
+        what = f"the loss is {number(float(loss))} at iteration {self.iter}"
+        first = self.net.first_not_finite()
+        what += f"; the first that is not finite is {first}" if first else ""
+        next_step = "a smaller base_lr, clip_gradients, or a look at the data of this batch"
+        if self.stop_on_nan:
+            raise NumericError(what, next_step=next_step)
+        self.log("solver.cpp:239", f"{what}; next: {next_step}", WARNING)
+
+
+def test_definitions(param: Any) -> list[tuple[Any, str]]:
+    """The NetParameter and source of every test net, in Caffe's order: test_net_param, test_net,
+    then the general net once for each test_iter that is left."""
+    found = [(schema.upgrade_net(net), "test_net_param") for net in param.test_net_param]
+    found += [(schema.read_net(path).message, f"test_net file: {path}") for path in param.test_net]
+    for _ in range(len(param.test_iter) - len(found)):
+        if param.HasField("net_param"):
+            found.append((schema.upgrade_net(param.net_param), "net_param"))
+        elif param.HasField("net"):
+            found.append((schema.read_net(param.net).message, f"net file: {param.net}"))
+    return found
+
+
+def _judge(param: Any) -> None:
+    """What Caffe checks of a solver before it builds nets. Raises DefinitionError."""
+    fields = ("net", "net_param", "train_net", "train_net_param")
+    given = [name for name in fields if param.HasField(name)]
+    if len(given) != 1:
+        raise DefinitionError(
+            f"the solver names {len(given)} training nets"
+            + (f" ({', '.join(given)})" if given else ""),
+            allowed=f"exactly one of {', '.join(fields)}",
+        )
+    if param.average_loss < 1:
+        raise DefinitionError(f"average_loss is {param.average_loss}", allowed="1 or more")
+    if param.iter_size < 1:
+        raise DefinitionError(f"iter_size is {param.iter_size}", allowed="1 or more")
+    if param.type not in UPDATES:
+        raise DefinitionError(f'unknown solver type "{param.type}"', allowed=", ".join(UPDATES))
+    if param.snapshot and not param.snapshot_prefix:
+        raise DefinitionError("snapshot is given, snapshot_prefix is not")
+    own = len(param.test_net) + len(param.test_net_param)
+    general = param.HasField("net") or param.HasField("net_param")
+    rounds = len(param.test_iter)
+    if rounds < own or (not general and rounds != own):
+        raise DefinitionError(
+            f"{rounds} test_iter for {own} test nets", allowed="one for each test net"
+        )
+    if param.test_state and len(param.test_state) != rounds:
+        raise DefinitionError(
+            f"{len(param.test_state)} test_state for {rounds} test nets",
+            allowed="none, or one for each test net",
+        )
+    if rounds and param.test_interval <= 0:
+        raise DefinitionError(
+            f"test_iter is given, test_interval is {param.test_interval}", allowed="1 or more"
+        )
+
+
+def _outputs(net: Net, values: dict[str, torch.Tensor]) -> list[str]:
+    """``#0: accuracy = 0.97`` for every element of every output."""
+    loss_weights = {
+        name: weight
+        for node in net.nodes
+        for name, weight in zip(node.top_names, node.loss_weights, strict=True)
+    }
+    lines = []
+    for name, tensor in values.items():
+        for value in tensor.tolist():
+            weight = loss_weights.get(name, 0.0)
+            tail = f" (* {number(weight)} = {number(weight * value)} loss)" if weight else ""
+            lines.append(f"#{len(lines)}: {name} = {number(value)}{tail}")
+    return lines
