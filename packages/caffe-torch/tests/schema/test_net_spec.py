@@ -9,9 +9,9 @@ import pytest
 from caffe.errors import UsageError
 from caffe.pycaffe import net_spec
 from caffe.pycaffe.net_spec import NetSpec, to_proto
-from caffe.pycaffe.net_spec import layers as L
-from caffe.pycaffe.net_spec import params as P
 from oracle.client import Oracle
+
+L, P = net_spec.layers, net_spec.params
 
 SPECS = {
     "lenet": """
@@ -102,7 +102,7 @@ def test_a_spec_gives_the_oracles_net(oracle: Oracle, name: str) -> None:
 
 
 def test_a_deep_net_needs_no_recursion() -> None:
-    top = L.Input(shape=dict(dim=[1]))
+    top = L.Input(shape={"dim": [1]})
     for _ in range(3000):
         top = L.ReLU(top, in_place=True)
 
@@ -126,7 +126,7 @@ def test_an_input_that_is_no_top_is_a_type_error_with_its_place() -> None:
 
 def test_a_misspelt_field_names_the_nearest() -> None:
     with pytest.raises(AttributeError, match=r'no field "num_axs"') as caught:
-        to_proto(L.Scale(L.Input(), filler=dict(type="constant"), num_axs=2))
+        to_proto(L.Scale(L.Input(), filler={"type": "constant"}, num_axs=2))
     assert isinstance(caught.value, UsageError)
 
 

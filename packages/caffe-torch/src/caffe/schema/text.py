@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from caffe.errors import DefinitionError
-from caffe.schema.tree import Node, Place, token_at, tree, unclosed
+from caffe.schema.dialect import disagreements, without_loose_signs
+from caffe.schema.tree import CLOSING, Node, Place, Token, tokens, tree, unclosed
 
 _MANY = 24
 """Longer lists of allowed names are cut to the nearest ones."""
@@ -29,12 +31,19 @@ _NUMBERS = {
 
 def parse_message(text: str, message: Any, source: str) -> Node:
     """Fill ``message`` from ``text``; the tree of the text. Raises DefinitionError."""
+    found = list(tokens(text))
+    root = tree(found)
+    for token, why in disagreements(found):
+        raise DefinitionError(
+            f"{at(source, token.place)}: {subject(root.around(token.place))}{why}"
+            f"{_excerpt(text, token.line)}"
+        )
     try:
-        text_format.Parse(text, message)
+        text_format.Parse(without_loose_signs(text, found), message)
     except text_format.ParseError as error:
         place = (error.GetLine() or 1, error.GetColumn() or 1)
-        raise _refusal(text, source, message.DESCRIPTOR, place, _detail(error)) from None
-    root = tree(text)
+        mistake = _Mistake(text, source, root, found, place, _detail(error))
+        raise mistake.refusal(message.DESCRIPTOR) from None
     for missing in message.FindInitializationErrors():
         raise _missing(source, root, missing)
     return root
@@ -63,40 +72,73 @@ def subject(nodes: tuple[Node, ...]) -> str:
     for index, node in enumerate(nodes):
         if node.name in ("layer", "layers"):
             name = node.say("name") or next((n.say("name") for n in node.named("layer")), "")
-            field = ".".join(inner.name for inner in nodes[index + 1 :])
-            return f'layer "{name}"{": " if field else ""}{field}: '
-    field = ".".join(node.name for node in nodes)
-    return f"{field}: " if field else ""
+            layer = f'layer "{name}"' if name else f"a {node.name} without a name"
+            return ": ".join((layer, *_dotted(nodes[index + 1 :]), ""))
+    return ": ".join((*_dotted(nodes), "")) if nodes else ""
 
 
-def _refusal(text: str, source: str, descriptor: Any, place: Place, detail: str) -> DefinitionError:
-    opened = unclosed(text, place)
-    token = token_at(text, place)
-    around = tree(text).around(place)
-    owner, field = _schema_of(descriptor, around)
-    last = around[-1] if around else None
-    if last is not None and field is None and owner is not None and last.place == place:
-        return _unknown_field(text, source, owner, around)
-    if opened is not None:
+def _dotted(nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    return (".".join(node.name for node in nodes),) if nodes else ()
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    """Where protobuf stopped, and what it said."""
+
+    text: str
+    source: str
+    root: Node
+    tokens: list[Token]
+    place: Place
+    detail: str
+
+    def refusal(self, descriptor: Any) -> DefinitionError:
+        around = self.root.around(self.place)
+        owner, field = _schema_of(descriptor, around)
+        last = around[-1] if around else None
+        if last is not None and field is None and owner is not None and last.place == self.place:
+            return self._unknown_field(owner, around)
+        opened = unclosed(self.tokens, self.place)
+        if opened is not None:
+            return self._unclosed(opened)
+        allowed = step = ""
+        if field is not None and last is not None and last.value is not None:
+            allowed = _allowed(field)
+            if field.enum_type is not None:
+                step = did_you_mean(last.value.text, field.enum_type.values_by_name)
         return DefinitionError(
-            f'{at(source, opened.place)}: {subject(around)}the "{opened.text}" is never closed: '
-            f"{detail} (line {place[0]}){_excerpt(text, opened.line)}",
-            next_step=f'close it with "{ {"{": "}", "<": ">"}.get(opened.text, "]") }"',
+            f"{at(self.source, self.place)}: {subject(around)}{self._said()}"
+            f"{_excerpt(self.text, self.place[0])}",
+            allowed=allowed,
+            next_step=step,
         )
-    if token is None or token.kind == "end":
-        detail = f"the text ends too early: {detail}"
-    elif token.text not in detail:
-        detail = f'{detail} at "{token.text}"'
-    allowed = step = ""
-    if field is not None and last is not None and last.value is not None:
-        allowed = _allowed(field)
-        if field.enum_type is not None:
-            step = did_you_mean(last.value.text, field.enum_type.values_by_name)
-    return DefinitionError(
-        f"{at(source, place)}: {subject(around)}{detail}{_excerpt(text, place[0])}",
-        allowed=allowed,
-        next_step=step,
-    )
+
+    def _said(self) -> str:
+        token = next((token for token in self.tokens if token.place == self.place), None)
+        if token is None or (token.text and token.text in self.detail):
+            return self.detail
+        if token.kind == "end":
+            return f"the text ends too early: {self.detail}"
+        return f"{self.detail} at {token.text}"
+
+    def _unclosed(self, opened: Token) -> DefinitionError:
+        return DefinitionError(
+            f"{at(self.source, opened.place)}: {subject(self.root.around(opened.place))}"
+            f'the "{opened.text}" is never closed: {self.detail} (line {self.place[0]})'
+            f"{_excerpt(self.text, opened.line)}",
+            next_step=f"close it with {CLOSING.get(opened.text, ']')}",
+        )
+
+    def _unknown_field(self, owner: Any, around: tuple[Node, ...]) -> DefinitionError:
+        node = around[-1]
+        names = [field.name for field in owner.fields]
+        shown = names if len(names) <= _MANY else nearest(node.name, names, 5)
+        return DefinitionError(
+            f"{at(self.source, node.place)}: {subject(around[:-1])}"
+            f'{owner.name} has no field "{node.name}"{_excerpt(self.text, node.place[0])}',
+            allowed=", ".join(shown),
+            next_step=did_you_mean(node.name, names),
+        )
 
 
 def _schema_of(descriptor: Any, nodes: tuple[Node, ...]) -> tuple[Any, Any]:
@@ -110,18 +152,6 @@ def _schema_of(descriptor: Any, nodes: tuple[Node, ...]) -> tuple[Any, Any]:
             return None, None
         descriptor = field.message_type
     return descriptor, field
-
-
-def _unknown_field(text: str, source: str, owner: Any, around: tuple[Node, ...]) -> DefinitionError:
-    node = around[-1]
-    names = [field.name for field in owner.fields]
-    shown = names if len(names) <= _MANY else nearest(node.name, names, 5)
-    return DefinitionError(
-        f"{at(source, node.place)}: {subject(around[:-1])}"
-        f'{owner.name} has no field "{node.name}"{_excerpt(text, node.place[0])}',
-        allowed=", ".join(shown),
-        next_step=did_you_mean(node.name, names),
-    )
 
 
 def _allowed(field: Any) -> str:

@@ -8,7 +8,7 @@ recurse, so that no depth of brackets is too much for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 TOKEN = re.compile(
@@ -108,13 +108,13 @@ class _Open:
         return Node(self.name.text, self.name.place, end, children=tuple(self.children))
 
 
-def tree(text: str) -> Node:
-    """The whole text as the children of a nameless node, as far as it can be told."""
+def tree(found: Iterable[Token]) -> Node:
+    """The text of these tokens as the children of a nameless node, as far as it can be told."""
     opened = [_Open(Token("word", "", 1, 1), "", False, [])]
     name: Token | None = None
     listed = False
     end: Place = (1, 1)
-    for token in tokens(text):
+    for token in found:
         end = token.place
         if token.kind == "mark":
             if name is not None and token.text in CLOSING:
@@ -141,16 +141,11 @@ def tree(text: str) -> Node:
     return opened[0].closed(end)
 
 
-def token_at(text: str, place: Place) -> Token | None:
-    """The token that begins there."""
-    return next((token for token in tokens(text) if token.place == place), None)
-
-
-def unclosed(text: str, place: Place) -> Token | None:
+def unclosed(found: Iterable[Token], place: Place) -> Token | None:
     """The innermost bracket that is open at that place, if any of the text's is never closed."""
     opened: list[Token] = []
     there: Token | None = None
-    for token in tokens(text):
+    for token in found:
         if token.place >= place and there is None:
             there = opened[-1] if opened else None
         if token.kind == "mark" and token.text in "{<[":

@@ -1,0 +1,45 @@
+"""Ask real Caffe's own upgrade tools, which read with its C++ reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+from oracle.client import Oracle
+
+pb2: Any = caffe_pb2
+
+RUN = """
+import os, subprocess
+said = []
+for number in range(int(args["count"])):
+    into = "/data/schema/%d.out" % number
+    if os.path.exists(into):
+        os.remove(into)
+    subprocess.run([str(args["tool"]), "/data/schema/%d.in" % number, into],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    good = os.path.exists(into)
+    out["good%d" % number] = np.array(good)
+    if good:
+        out["made%d" % number] = np.frombuffer(open(into, "rb").read(), np.uint8)
+"""
+
+
+def ask(oracle: Oracle, tool: str, inputs: Sequence[str | bytes]) -> list[bytes | None]:
+    """What ``tool`` makes of each input; None where it refuses."""
+    for number, text in enumerate(inputs):
+        oracle.write(f"schema/{number}.in", text)
+    found = oracle(RUN, tool=np.array(tool), count=len(inputs))
+    return [
+        found[f"made{number}"].tobytes() if found[f"good{number}"] else None
+        for number in range(len(inputs))
+    ]
+
+
+def upgraded_nets(oracle: Oracle, texts: Sequence[str | bytes]) -> list[Any]:
+    """The NetParameter of each text as real Caffe upgrades it; None where it refuses."""
+    made = ask(oracle, "upgrade_net_proto_text", texts)
+    return [text_format.Parse(m, pb2.NetParameter()) if m is not None else None for m in made]
