@@ -100,6 +100,14 @@ def test_the_layout_of_bottoms_and_diffs_changes_nothing(kernel: int) -> None:
         torch.testing.assert_close(results[0], other, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_top_is_in_channels_last_for_the_pooling_after_it(channels: int) -> None:
+    layer = make(case("", "num_output: 4 kernel_size: 3", 2, channels, 6, 5))
+    (top,) = layer.forward([torch.tensor(numbers(2, channels, 6, 5))])
+
+    assert top.stride() == (4 * 4 * 3, 1, 4 * 3, 4)
+
+
 def test_gradients_go_only_where_the_layer_learns() -> None:
     layer = make(case("", "num_output: 4 kernel_size: 3", 2, 3, 6, 5))
     (top,) = layer.forward([torch.tensor(numbers(2, 3, 6, 5))])

@@ -5,16 +5,15 @@ Learnable blobs: weights (num_output, C / group, kernel …), then bias (num_out
 ``force_nd_im2col`` choose an implementation in Caffe and nothing here. Differs from Caffe: at most
 three spatial axes.
 
-Layout on the CPU, in float32: channels last. Milliseconds, forward and backward on two threads
-(NCHW against channels last, the conversion of the weights with it):
+Layout on the CPU, in float32 with two spatial axes: channels last. Milliseconds, forward and
+backward on two threads, NCHW against channels last (weights are converted each time):
 
-    LeNet, batch 64            5×5 20→50  6.2   4.4     1→20 the same
-    CaffeNet, batch 4          conv1–conv5 within noise of each other
-    GoogLeNet, batch 4         7×7 34.3  17.3   3×3 at 14×14  9.1  7.3    5×5 1.8  1.5
-                               1×1 1.4   1.7 (a bottom that is NCHW stays so for 1×1)
-    CIFAR-10 quick, batch 100  5×5 18.9  15.5
-
-Pooling gains more than that from channels last.
+    LeNet, batch 64            5×5 20→50 7.2  4.6
+                               5×5 1→20 1.0  1.0, the pooling after it 2.1  0.3
+    CIFAR-10 quick, batch 100  5×5 32→32 16.8  16.2
+    GoogLeNet, batch 4         1×1 192→64 at 28×28 1.6  1.3    1×1 512→128 at 14×14 2.1  1.8
+                               3×3 within 3 %    7×7 10.4  11.9
+    CaffeNet, batch 4          conv1 to conv5 within 5 %
 """
 
 from __future__ import annotations
@@ -124,18 +123,15 @@ class Convolution(Layer):
             if any(self._overhang):
                 x = torch.nn.functional.pad(x, self._overhang)
         if x.dim() == 4 and x.device.type == "cpu" and x.dtype == torch.float32:
-            if not self._window.is_point:
-                return x.contiguous(memory_format=torch.channels_last)
-            if x.is_contiguous(memory_format=torch.channels_last):
-                return x
+            return _channels_last(x)
         return x.contiguous()
 
     def _weights(self, x: Tensor) -> Tensor:
         weights = self.learnable[0].data
         if not self._spatial:
             weights = weights.unsqueeze(-1)
-        if x.dim() == 4 and not x.is_contiguous():
-            weights = weights.contiguous(memory_format=torch.channels_last)
+        if x.dim() == 4 and x.stride(1) == 1:
+            return _channels_last(weights)
         return weights
 
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
@@ -176,3 +172,12 @@ class Convolution(Layer):
             return gradient
         leading = diff.shape[: self._axis]
         return gradient.reshape(*leading, *self._batched[1:][: 1 + self._spatial])
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """``x`` in channels last; with one channel, where both layouts are the same bytes, by its
+    strides, for these decide the layout of the top."""
+    if x.shape[1] == 1 and x.is_contiguous():
+        _, _, height, width = x.shape
+        return x.as_strided(x.shape, (height * width, 1, width, 1))
+    return x.contiguous(memory_format=torch.channels_last)
