@@ -117,8 +117,8 @@ layer { name: "r" type: "ReLU" bottom: "a" top: "r" }
 INPUTS_WITHOUT_SHAPE = 'input: "a" layer { name: "r" type: "ReLU" bottom: "a" top: "r" }'
 
 BATCH_NORM = """
-layer { name: "old" type: "BatchNorm" bottom: "a" top: "a" param { lr_mult: 0 } param { lr_mult: 0 }
-        param { lr_mult: 0 } }
+layer { name: "old" type: "BatchNorm" bottom: "a" top: "a" param { lr_mult: 2 } param { }
+        param { name: "shared" lr_mult: 0 } }
 layer { name: "two" type: "BatchNorm" bottom: "a" top: "a" param { lr_mult: 0 } param { lr_mult: 0 }
 }
 layer { name: "scale" type: "Scale" bottom: "a" top: "a" param { } param { } param { } }

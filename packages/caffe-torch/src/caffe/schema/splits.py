@@ -47,7 +47,26 @@ def insert_splits(net: Any) -> Any:
             if weight:
                 layer.ClearField("loss_weight")
                 given[top] += 1
+    _refuse_tops_made_twice(found)
     return found
+
+
+def _refuse_tops_made_twice(net: Any) -> None:
+    """In a split net each name is made once; a layer in place makes none."""
+    makers: dict[str, str] = {}
+    for layer in net.layer:
+        for number, blob in enumerate(layer.top):
+            if list(layer.bottom[number : number + 1]) == [blob]:
+                continue
+            if blob in makers:
+                raise DefinitionError(
+                    f'layer "{layer.name}" ({layer.type}): top {number}, "{blob}", is made by '
+                    f'layer "{makers[blob]}" already',
+                    allowed="a name of its own; or that of its bottom, where no other layer before "
+                    "this one uses it",
+                    next_step="give this top another name",
+                )
+            makers[blob] = layer.name
 
 
 def _wiring(net: Any) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[Top, float]]:

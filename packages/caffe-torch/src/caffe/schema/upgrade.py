@@ -1,8 +1,8 @@
 """Nets in the forms before Caffe 1.0, brought to it as Caffe brings them.
 
 The order is Caffe's: V0 layers to V1, the data layers' transformation fields to
-``transform_param``, V1 layers to V2, ``input`` fields to an Input layer, and the ``param`` of
-BatchNorm layers away.
+``transform_param``, V1 layers to V2, ``input`` fields to an Input layer, and the three ``param``
+of a BatchNorm layer to rates of 0.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def upgraded(message: Any, place: Callable[[Origin], str]) -> Upgraded:
         notes.append("the definition has input fields in place of an Input layer")
     for layer in net.layer:
         if layer.type == "BatchNorm" and len(layer.param) == BATCH_NORM_PARAMS:
-            layer.ClearField("param")
+            for param in layer.param:
+                param.lr_mult = param.decay_mult = 0
     return Upgraded(net, tuple(origins), tuple(notes))
 
 
