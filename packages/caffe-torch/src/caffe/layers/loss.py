@@ -13,7 +13,7 @@ and never by less than 1, so a batch of nothing but ignored labels costs 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -24,8 +24,11 @@ from caffe.proto import caffe_pb2
 
 FLT_MIN = torch.finfo(torch.float32).tiny
 """The least probability that has a logarithm, in Caffe also for double."""
+LOG_THRESHOLD = 1e-20
+"""The same for the losses of given or weighted probabilities."""
 _pb2: Any = caffe_pb2
 _MODES = _pb2.LossParameter
+BATCH_SIZE: int = _MODES.BATCH_SIZE
 
 
 class Loss(Layer):
@@ -79,12 +82,13 @@ class ClassLabels:
         self._layer = layer
         self._ignore = ignore
         self._looked = False
-        self.outer, self.classes, self.inner = 1, 1, 1
+        self.axis, self.outer, self.classes, self.inner = 1, 1, 1, 1
 
     def reshape(self, scores: Shape, labels: Shape, axis: int) -> None:
         """Raises ShapeError where the label count is not outer × inner."""
         layer = self._layer
         axis = layer.axis(axis, scores)
+        self.axis = axis
         self.outer = math.prod(scores[:axis])
         self.classes = scores[axis]
         self.inner = math.prod(scores[axis + 1 :])
@@ -94,6 +98,10 @@ class ClassLabels:
                 f"{text(scores)} with the classes on axis {axis}",
                 allowed=f"{self.outer * self.inner} labels with integer values",
             )
+
+    def softmax(self, scores: Tensor) -> Tensor:
+        """Probabilities over the class axis, as outer × classes × inner."""
+        return self.spread(torch.softmax(scores, self.axis))
 
     def spread(self, scores: Tensor) -> Tensor:
         """``scores`` as outer × classes × inner."""
@@ -113,11 +121,22 @@ class ClassLabels:
 
         Raises DataError for a label that is no class.
         """
+        return self._guarded(classes, lambda: scores.gather(1, classes))
+
+    def rows(self, matrix: Tensor, classes: Tensor) -> Tensor:
+        """The rows of a classes × n matrix for the true classes, outer × n × inner.
+
+        Raises DataError for a label that is no class.
+        """
+        rows = self._guarded(classes, lambda: matrix.index_select(0, classes.flatten()))
+        return rows.view(self.outer, self.inner, -1).transpose(1, 2)
+
+    def _guarded(self, classes: Tensor, look_up: Callable[[], Tensor]) -> Tensor:
         if not self._looked and classes.device.type != "cpu":
             self.judge(classes)
         self._looked = True
         try:
-            return scores.gather(1, classes)
+            return look_up()
         except (IndexError, RuntimeError):
             if classes.device.type == "cpu":
                 self.judge(classes)

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from caffe.layers.base import Shape, Tensor
 from caffe.layers.loss import FLT_MIN, ClassLabels, Loss, ignore_label, normalization, normalizer
 
@@ -35,7 +33,7 @@ class SoftmaxWithLoss(Loss):
 
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
         labels = self._labels
-        prob = torch.softmax(labels.spread(bottoms[0]), 1)
+        prob = labels.softmax(bottoms[0])
         classes, ignored = labels.read(bottoms[1])
         likelihood = labels.pick(prob, classes).clamp_min(FLT_MIN).log_()
         if ignored is not None:
