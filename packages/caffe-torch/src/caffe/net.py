@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from caffe import fillers
+from caffe import blobproto, fillers
 from caffe.blob import Blob
 from caffe.errors import ShapeError, SnapshotError, UsageError
 from caffe.flat import FlatParameters
@@ -206,10 +206,10 @@ class Net:
                 )
                 continue
             for index, (blob, proto) in enumerate(zip(layer.learnable, source.blobs, strict=True)):
-                if not fillers.fits(proto, blob.shape):
+                if not blobproto.fits(proto, blob.shape):
                     problems.append(
                         f'layer "{source.name}", blob {index}: shape '
-                        f"{text(fillers.proto_shape(proto))} in the weights, {text(blob.shape)} "
+                        f"{text(blobproto.shape_of(proto))} in the weights, {text(blob.shape)} "
                         "in the net"
                     )
                 plan.append((blob, proto))

@@ -21,7 +21,7 @@ from caffe.log import WARNING, Log, number, silent
 from caffe.net import Net
 from caffe.proto import caffe_pb2
 from caffe.random import Random
-from caffe.updates import UPDATES
+from caffe.updates import Update
 
 
 class Action(Enum):
@@ -44,7 +44,8 @@ class Solver:
     """``param`` is a SolverParameter in 1.0 form (:func:`caffe.schema.read_solver`).
 
     ``rank`` and ``ranks`` say which of how many solvers this is; only rank 0 logs, tests and
-    snapshots. ``requested`` is asked once an iteration what to do. ``stop_on_nan`` makes a loss
+    snapshots. ``requested`` is asked once an iteration what to do; ``agree`` makes one answer of
+    those of several solvers. ``stop_on_nan`` makes a loss
     that is not a number an error; else it is a warning.
 
     Raises DefinitionError and what building the nets raises.
@@ -68,15 +69,17 @@ class Solver:
         self.stop_on_nan = stop_on_nan
         self.callbacks: list[Callback] = []
         self.requested: Callable[[], Action] = lambda: Action.NONE
+        self.agree: Callable[[Action], Action] = lambda action: action
         self.log("solver.cpp:45", f"Initializing solver from parameters: \n{param}")
-        _judge(param)
         if rank == 0 and param.snapshot:
+            if not param.snapshot_prefix:
+                raise DefinitionError("snapshot is given, snapshot_prefix is not")
             snapshot.check_writable(self.snapshot_path(0, ".tempfile"))
         seed = param.random_seed + rank if param.random_seed >= 0 else None
         self.random = Random(seed)
         self.net = self._train_net()
         self.test_nets = self._test_nets() if rank == 0 else []
-        self.update = UPDATES[param.type](param, self.net.flat)
+        self.update = Update(param, self.net.flat)
         self.rate = rates.Rate(param)
         self.iter = 0
         self.stopped_early = False
@@ -169,7 +172,7 @@ class Solver:
             net.clear_learnable_diffs()
             if self._test_is_due():
                 self.test_all()
-                if self.stopped_early:
+                if self.stopped_early and self.ranks == 1:
                     break
             for callback in self.callbacks:
                 callback.on_start()
@@ -189,7 +192,7 @@ class Solver:
                 callback.on_gradients_ready()
             self.apply_update()
             self.iter += 1
-            request = self.requested()
+            request = self.agree(Action.STOP if self.stopped_early else self.requested())
             due = param.snapshot and self.iter % param.snapshot == 0
             if (due or request is Action.SNAPSHOT) and self.rank == 0:
                 self.snapshot()
@@ -199,22 +202,19 @@ class Solver:
 
     def apply_update(self) -> None:
         """Rate, clipping, normalisation, decay, update; :mod:`caffe.updates` has the formulas."""
-        rate = self.rate(self.iter)
+        rate = self.rate.at(self.iter)
         if self.param.display and self.iter % self.param.display == 0:
             self.log("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
-        if self.param.clip_gradients >= 0:
-            self._clip()
-        self.update.apply(rate, self.iter)
-
-    def _clip(self) -> None:
-        norm = self.update.clip(self.param.clip_gradients)
-        limit = self.param.clip_gradients
-        if norm > limit:
+        clipped = self.update.clip(self.param.clip_gradients)
+        if clipped:
+            norm, factor = clipped
+            limit = number(self.param.clip_gradients)
             self.log(
                 "sgd_solver.cpp:93",
-                f"Gradient clipping: scaling down gradients (L2 norm {number(norm)} > "
-                f"{number(limit)}) by scale factor {number(limit / norm)}",
+                f"Gradient clipping: scaling down gradients (L2 norm {number(norm)} > {limit}) by "
+                f"scale factor {number(factor)}",
             )
+        self.update.apply(rate, self.iter)
 
     def _test_is_due(self) -> bool:
         interval = self.param.test_interval
@@ -361,42 +361,6 @@ def test_definitions(param: Any) -> list[tuple[Any, str]]:
         elif param.HasField("net"):
             found.append((schema.read_net(param.net).message, f"net file: {param.net}"))
     return found
-
-
-def _judge(param: Any) -> None:
-    """What Caffe checks of a solver before it builds nets. Raises DefinitionError."""
-    fields = ("net", "net_param", "train_net", "train_net_param")
-    given = [name for name in fields if param.HasField(name)]
-    if len(given) != 1:
-        raise DefinitionError(
-            f"the solver names {len(given)} training nets"
-            + (f" ({', '.join(given)})" if given else ""),
-            allowed=f"exactly one of {', '.join(fields)}",
-        )
-    if param.average_loss < 1:
-        raise DefinitionError(f"average_loss is {param.average_loss}", allowed="1 or more")
-    if param.iter_size < 1:
-        raise DefinitionError(f"iter_size is {param.iter_size}", allowed="1 or more")
-    if param.type not in UPDATES:
-        raise DefinitionError(f'unknown solver type "{param.type}"', allowed=", ".join(UPDATES))
-    if param.snapshot and not param.snapshot_prefix:
-        raise DefinitionError("snapshot is given, snapshot_prefix is not")
-    own = len(param.test_net) + len(param.test_net_param)
-    general = param.HasField("net") or param.HasField("net_param")
-    rounds = len(param.test_iter)
-    if rounds < own or (not general and rounds != own):
-        raise DefinitionError(
-            f"{rounds} test_iter for {own} test nets", allowed="one for each test net"
-        )
-    if param.test_state and len(param.test_state) != rounds:
-        raise DefinitionError(
-            f"{len(param.test_state)} test_state for {rounds} test nets",
-            allowed="none, or one for each test net",
-        )
-    if rounds and param.test_interval <= 0:
-        raise DefinitionError(
-            f"test_iter is given, test_interval is {param.test_interval}", allowed="1 or more"
-        )
 
 
 def _outputs(net: Net, values: dict[str, torch.Tensor]) -> list[str]:

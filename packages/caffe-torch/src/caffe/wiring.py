@@ -259,7 +259,7 @@ class _Builder:
                     spec.decay_mult,
                     spec.HasField("lr_mult"),
                     spec.HasField("decay_mult"),
-                )  # fmt: skip
+                )
             )
         self._wiring.owners.append(owners)
         return needs

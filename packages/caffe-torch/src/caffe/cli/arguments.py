@@ -15,6 +15,7 @@ flags (one dash or two; -name=value or -name value):
   -gpu IDS              device ids separated by ',', or all; several train in parallel, and the
                         batch of the definition is that of each device
   -num_gpus N           the same as -gpu 0,1,...,N-1
+  -solvers N            train with N solvers on the CPU, each with the definition's batch
   -iterations N         how many iterations to run (test, time; default 50)
   -phase TRAIN|TEST     the net's phase (time, shapes)
   -level N              the net's level (test, time)
@@ -45,6 +46,7 @@ class Flags:
     weights: str = ""
     gpu: str = ""
     num_gpus: int = 0
+    solvers: int = 1
     iterations: int = 50
     phase: str = ""
     level: int = 0

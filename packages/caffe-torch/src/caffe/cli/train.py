@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from caffe import devices, log, parallel, process, schema, weights
@@ -9,7 +12,7 @@ from caffe.cli import signals
 from caffe.cli.arguments import Flags
 from caffe.errors import UsageError
 from caffe.proto import caffe_pb2
-from caffe.solver import Solver
+from caffe.solver import Action, Solver
 
 
 def run(flags: Flags) -> int:
@@ -30,18 +33,50 @@ def run(flags: Flags) -> int:
         signals.effect(flags.sigint_effect), signals.effect(flags.sighup_effect)
     )
     process.keep_memory()
-    if len(used) > 1:
-        return parallel.lead(param, used, flags, request)
-    solver = Solver(param, device=used[0], log=log.write, stop_on_nan=flags.stop_on_nan)
+    where = parallel.place()
+    if where is not None:
+        if parallel.is_follower():
+            parallel.end_with_leader()
+        _train_among(where, used, param, flags, request)
+    elif len(used) > 1:
+        with parallel.followers(len(used), [sys.executable, "-m", "caffe", *sys.argv[1:]]):
+            _train_among(parallel.Place(0, len(used)), used, param, flags, request)
+    else:
+        solver = Solver(param, device=used[0], log=log.write, stop_on_nan=flags.stop_on_nan)
+        _train(solver, flags, request)
+    return 0
+
+
+Request = Callable[[], Action]
+
+
+def _train_among(
+    where: parallel.Place, used: list[Any], param: Any, flags: Flags, request: Request
+) -> None:
+    """As one solver of several. A launcher's LOCAL_RANK chooses the device on each machine."""
+    device = used[int(os.environ.get("LOCAL_RANK", where.rank)) % len(used)]
+    with parallel.joined(where, device):
+        solver = Solver(
+            param,
+            device=device,
+            rank=where.rank,
+            ranks=where.ranks,
+            log=log.write,
+            stop_on_nan=flags.stop_on_nan,
+        )
+        parallel.Averaging(solver)
+        _train(solver, flags, request)
+
+
+def _train(solver: Solver, flags: Flags, request: Request) -> None:
     try:
         solver.requested = request
         begin(solver, flags)
-        log.write("caffe.cpp:239", "Starting Optimization")
+        solver.log("caffe.cpp:239", "Starting Optimization")
         solver.solve()
-        log.write("caffe.cpp:250", "Optimization Done.")
+        solver.log("caffe.cpp:250", "Optimization Done.")
     finally:
         solver.close()
-    return 0
 
 
 def begin(solver: Solver, flags: Flags) -> None:
@@ -57,6 +92,8 @@ def begin(solver: Solver, flags: Flags) -> None:
 
 def _devices(flags: Flags, param: Any) -> list[Any]:
     """Flags decide; without them the solver's solver_mode and device_id do."""
+    if flags.solvers > 1:
+        return [devices.CPU] * flags.solvers
     if flags.gpu or flags.num_gpus:
         return devices.chosen(flags.gpu, flags.num_gpus)
     # solver_mode's default is GPU, but Caffe asks whether it is written down.

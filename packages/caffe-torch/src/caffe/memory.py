@@ -1,0 +1,60 @@
+"""How much memory training a net needs, told from its shapes before anything runs.
+
+An estimate of what the engine itself keeps, in bytes: the learnable blobs, their gradients and
+the solver's history, and of each net every blob's data, with its gradient where one flows, and
+what a layer keeps for its backward pass beside its tops. What torch takes on top (workspaces of
+convolutions, the CUDA context: about 500 MB on a GPU) is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from caffe.net import Net
+from caffe.wiring import Node
+
+FLOAT = 4
+_KEPT = {"Pooling": 8, "Dropout": 4, "LRN": 4, "BatchNorm": 4, "SoftmaxWithLoss": 4}
+"""Bytes an element of the first bottom or top that a type keeps for its backward pass."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes. ``activations`` are those of the train net and the largest test net together."""
+
+    parameters: int
+    gradients: int
+    history: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.gradients + self.history + self.activations
+
+
+def of_training(train: Net, tests: Sequence[Net], histories: int) -> Memory:
+    """What a solver with ``histories`` history values a weight needs."""
+    parameters = FLOAT * sum(each.blob.count for each in train.learnables)
+    tested = max((activations(net) for net in tests), default=0)
+    return Memory(parameters, parameters, histories * parameters, activations(train) + tested)
+
+
+def activations(net: Net) -> int:
+    """Bytes of a net's blobs, gradients and what its layers keep."""
+    return sum(_of_node(node) for node in net.nodes)
+
+
+def _of_node(node: Node) -> int:
+    shares = node.layer.kind in ("Split", "Flatten", "Reshape", "Silence")
+    tops = 0 if shares else FLOAT * sum(top.count for top in node.tops)
+    if not node.needs_backward:
+        return tops
+    diffs = FLOAT * sum(
+        bottom.count for bottom, wanted in zip(node.bottoms, node.wanted, strict=True) if wanted
+    )
+    kept = _KEPT.get(node.layer.kind, 0) * (node.tops[0].count if node.tops else 0)
+    return tops + diffs + kept
+
+
+__all__ = ["Memory", "activations", "of_training"]
