@@ -1,8 +1,9 @@
 """Where Caffe's reader, protobuf's text format in C++, and the one in Python part ways.
 
 Python's takes more: ``+1``, ``1_0``, ``"\\q"`` and a zero byte. It refuses ``- 1``, a sign with
-space behind. This module sides with C++. What is left: Python refuses ``force_backward: 0x1`` and
-strings that are not UTF-8, and takes a byte order mark.
+space behind. This module sides with C++. What is left: Python refuses ``force_backward: 0x1``,
+strings that are not UTF-8 and a sign with its number on another line, and we take a byte order
+mark.
 """
 
 from __future__ import annotations

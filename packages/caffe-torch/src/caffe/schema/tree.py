@@ -146,10 +146,12 @@ def unclosed(found: Iterable[Token], place: Place) -> Token | None:
     opened: list[Token] = []
     there: Token | None = None
     for token in found:
-        if token.place >= place and there is None:
+        # A text that ends too early is reported at its last token, which may close something.
+        closes = token.kind == "mark" and token.text in "}>]"
+        if there is None and (token.place > place or (token.place == place and not closes)):
             there = opened[-1] if opened else None
         if token.kind == "mark" and token.text in "{<[":
             opened.append(token)
-        elif token.kind == "mark" and token.text in "}>]" and opened:
+        elif closes and opened:
             opened.pop()
     return (there or opened[-1]) if opened else None
