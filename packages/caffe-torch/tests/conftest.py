@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(1, str(HERE.parents[1] / "uaitrain" / "tests"))
 
 import pytest  # noqa: E402
+from jobs import lay_out_mnist  # noqa: E402 - found through the lines above
 from oracle.client import Oracle  # noqa: E402 - found through the lines above
 
 
@@ -24,3 +26,19 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
     running = Oracle(tmp_path_factory.mktemp("oracle"))
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with MNIST's two LMDBs. Read only."""
+    folder = tmp_path_factory.mktemp("mnist")
+    lay_out_mnist(folder)
+    return folder
+
+
+@pytest.fixture
+def job(mnist: Path, tmp_path: Path) -> Path:
+    """An empty folder with MNIST's two LMDBs in it."""
+    for database in mnist.iterdir():
+        shutil.copytree(database, tmp_path / database.name)
+    return tmp_path
