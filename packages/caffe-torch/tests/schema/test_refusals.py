@@ -182,7 +182,7 @@ def test_the_oracle_takes_the_solver_whose_mistakes_are_tested(oracle: Oracle) -
 
 @pytest.mark.parametrize(
     ("said", "made"),
-    [("", "job/solver"), ('snapshot_prefix: "."', "solver"), ('snapshot_prefix: "x/y"', "x/y")],
+    [("", "./job/solver"), ('snapshot_prefix: "."', "./solver"), ('snapshot_prefix: "x/y"', "x/y")],
 )
 def test_the_prefix_is_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, made: str
@@ -191,7 +191,7 @@ def test_the_prefix_is_completed(
     Path("job").mkdir()
     Path("job/solver.prototxt").write_text(f'net: "n" {said}')
 
-    assert schema.read_solver("job/solver.prototxt").message.snapshot_prefix == made
+    assert schema.read_solver("./job/solver.prototxt").message.snapshot_prefix == made
 
 
 def test_places_of_fields_and_layers() -> None:

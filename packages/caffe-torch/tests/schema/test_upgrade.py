@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from caffe import schema
 from caffe.errors import DefinitionError
+from caffe.schema.solver import complete_prefix
 from google.protobuf import text_format
 from old_nets import NETS, REFUSED, V0, V0_OTHER_TYPES, V1
 from oracle.client import Oracle
@@ -64,9 +65,24 @@ def test_every_solver_type_is_the_oracles(oracle: Oracle) -> None:
     for text, theirs in zip(texts, made, strict=True):
         assert theirs is not None
         expected = text_format.Parse(theirs, pb2.SolverParameter())
-        # The tool completes the prefix too: that needs a file, and is tested with one.
+        # The tool completes the prefix too: that needs a file.
         expected.ClearField("snapshot_prefix")
         assert str(schema.parse_solver(text).message) == str(expected)
+
+
+def test_the_prefix_is_completed_as_by_the_oracle(oracle: Oracle) -> None:
+    # /tmp is a folder on both sides.
+    prefixes = ("", "/tmp", "/tmp/", "out/x", "/tmp/no/such")  # noqa: S108
+    texts = [f'{SOLVER} snapshot_prefix: "{prefix}"' for prefix in prefixes] + [SOLVER]
+
+    made = ask(oracle, "upgrade_solver_proto_text", texts)
+
+    for number, (text, theirs) in enumerate(zip(texts, made, strict=True)):
+        assert theirs is not None
+        message = schema.parse_solver(text).message
+        complete_prefix(message, f"/data/schema/{number}.in")
+        expected = text_format.Parse(theirs, pb2.SolverParameter())
+        assert message.snapshot_prefix == expected.snapshot_prefix
 
 
 def test_an_upgraded_net_needs_no_more_upgrade() -> None:

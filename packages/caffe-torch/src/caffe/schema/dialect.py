@@ -1,9 +1,9 @@
 """Where Caffe's reader, protobuf's text format in C++, and the one in Python part ways.
 
 Python's takes more: ``+1``, ``1_0``, ``"\\q"`` and a zero byte. It refuses ``- 1``, a sign with
-space behind. This module sides with C++. What is left: Python refuses ``force_backward: 0x1``,
-strings that are not UTF-8 and a sign with its number on another line, and we take a byte order
-mark.
+space behind. This module sides with C++. What is left: we refuse ``force_backward: 0x1``, a sign
+with its number on another line, and in texts ``\\400`` and up, escapes that are no character, and
+bytes that are not UTF-8; and we take a byte order mark.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import pairwise
 from caffe.schema.tree import Token
 
 _ODD_NUMBER = re.compile(r"\+|-?[\d.]\w*_")
-_BAD_ESCAPE = re.compile(r"\\(?:\\|(?P<bad>[^abfnrtv?'\"0-7xXuU\\]))")
+_BAD_ESCAPE = re.compile(r"\\(?:\\|(?P<bad>[4-7][0-7]{2}|[^abfnrtv?'\"0-7xXuU\\]))")
 
 
 def disagreements(found: Sequence[Token]) -> Iterator[tuple[Token, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,11 @@ def check(solver: Any, place: Place) -> None:
 def complete_prefix(solver: Any, source: str) -> None:
     """The snapshot_prefix is the solver's path without its extension where none is given; a
     folder gets the solver's name appended."""
-    path = Path(source)
+    # As texts, because pathlib would drop the "./" that Caffe keeps.
+    without_extension, _ = os.path.splitext(source)  # noqa: PTH122
     if not solver.HasField("snapshot_prefix"):
-        solver.snapshot_prefix = str(path.with_suffix(""))
-    elif Path(solver.snapshot_prefix).is_dir():
-        solver.snapshot_prefix = str(Path(solver.snapshot_prefix) / path.stem)
+        solver.snapshot_prefix = without_extension
+    elif solver.snapshot_prefix and Path(solver.snapshot_prefix).is_dir():
+        folder = solver.snapshot_prefix
+        stem = Path(without_extension).name
+        solver.snapshot_prefix = f"{folder}{'' if folder.endswith('/') else '/'}{stem}"
