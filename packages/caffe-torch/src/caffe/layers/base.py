@@ -20,6 +20,7 @@ import torch
 from caffe import fillers
 from caffe.blob import Blob, Shape
 from caffe.errors import CaffeError, DefinitionError, ShapeError
+from caffe.log import Log, silent
 from caffe.random import Random
 
 Tensor = torch.Tensor
@@ -29,13 +30,15 @@ TEST = 1
 
 @dataclass(frozen=True)
 class Context:
-    """Where a layer lives: its phase, device, random numbers, and which solver of how many."""
+    """Where a layer lives: its phase, device, random numbers, which solver of how many, and a log
+    for what a layer says while it runs."""
 
     phase: int
     device: torch.device
     random: Random
     rank: int = 0
     ranks: int = 1
+    log: Log = silent
 
 
 class Layer:
