@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from caffe import schema
 from caffe.errors import DefinitionError
-from caffe.schema.solver import complete_prefix
 from google.protobuf import text_format
 from old_nets import NETS, REFUSED, V0, V0_OTHER_TYPES, V1
 from oracle.client import Oracle
 from schema_oracle import ask, pb2, upgraded_nets
 
+NET = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 } } }'
 SOLVER = 'net: "n" base_lr: 0.1 '
 TYPES = ("SGD", "NESTEROV", "ADAGRAD", "RMSPROP", "ADADELTA", "ADAM")
 
@@ -65,24 +67,29 @@ def test_every_solver_type_is_the_oracles(oracle: Oracle) -> None:
     for text, theirs in zip(texts, made, strict=True):
         assert theirs is not None
         expected = text_format.Parse(theirs, pb2.SolverParameter())
-        # The tool completes the prefix too: that needs a file.
-        expected.ClearField("snapshot_prefix")
         assert str(schema.parse_solver(text).message) == str(expected)
 
 
-def test_the_prefix_is_completed_as_by_the_oracle(oracle: Oracle) -> None:
-    # /tmp is a folder on both sides.
-    prefixes = ("", "/tmp", "/tmp/", "out/x", "/tmp/no/such")  # noqa: S108
-    texts = [f'{SOLVER} snapshot_prefix: "{prefix}"' for prefix in prefixes] + [SOLVER]
+@pytest.mark.parametrize("said", [None, "", "out", "out/", "out/x"])
+def test_the_prefix_is_completed_as_by_the_oracle(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    oracle.write("prefix/net.prototxt", NET)
+    prefix = "" if said is None else f'snapshot_prefix: "{said}"'
+    text = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" solver_mode: CPU '
+    oracle.write("prefix/job/solver.prototxt", text + prefix)
+    oracle.write("prefix/out/before", "")
+    monkeypatch.chdir(oracle.folder / "prefix")
 
-    made = ask(oracle, "upgrade_solver_proto_text", texts)
+    oracle(
+        'import os; os.chdir("/data/prefix"); caffe.get_solver("./job/solver.prototxt").snapshot()'
+    )
 
-    for number, (text, theirs) in enumerate(zip(texts, made, strict=True)):
-        assert theirs is not None
-        message = schema.parse_solver(text).message
-        complete_prefix(message, f"/data/schema/{number}.in")
-        expected = text_format.Parse(theirs, pb2.SolverParameter())
-        assert message.snapshot_prefix == expected.snapshot_prefix
+    (made,) = Path().rglob("*.solverstate")
+    ours = schema.read_solver("./job/solver.prototxt").message.snapshot_prefix
+    state = pb2.SolverState.FromString(made.read_bytes())
+    assert state.learned_net == f"{ours}_iter_0.caffemodel"
+    made.unlink()
 
 
 def test_an_upgraded_net_needs_no_more_upgrade() -> None:
