@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(1, str(HERE.parents[1] / "uaitrain" / "tests"))
+sys.path.insert(2, str(HERE.parents[2] / "bench" / "engine"))
 
 import pytest  # noqa: E402
 from jobs import lay_out_mnist  # noqa: E402 - found through the lines above

@@ -45,8 +45,9 @@ class Solver:
 
     ``rank`` and ``ranks`` say which of how many solvers this is; only rank 0 logs, tests and
     snapshots. ``requested`` is asked once an iteration what to do; ``agree`` makes one answer of
-    those of several solvers. ``stop_on_nan`` makes a loss
-    that is not a number an error; else it is a warning.
+    those of several solvers. ``random`` is the stream to draw from; the definition's random_seed
+    starts it anew. ``stop_on_nan`` makes a loss that is not a number an error; else it is a
+    warning.
 
     Raises DefinitionError and what building the nets raises.
     """
@@ -58,6 +59,7 @@ class Solver:
         device: torch.device | None = None,
         rank: int = 0,
         ranks: int = 1,
+        random: Random | None = None,
         log: Log = silent,
         stop_on_nan: bool = False,
     ) -> None:
@@ -75,8 +77,9 @@ class Solver:
             if not param.snapshot_prefix:
                 raise DefinitionError("snapshot is given, snapshot_prefix is not")
             snapshot.check_writable(self.snapshot_path(0, ".tempfile"))
-        seed = param.random_seed + rank if param.random_seed >= 0 else None
-        self.random = Random(seed)
+        self.random = random or Random()
+        if param.random_seed >= 0:
+            self.random.seed(param.random_seed + rank)
         self.net = self._train_net()
         self.test_nets = self._test_nets() if rank == 0 else []
         self.update = Update(param, self.net.flat)
@@ -202,7 +205,13 @@ class Solver:
 
     def apply_update(self) -> None:
         """Rate, clipping, normalisation, decay, update; :mod:`caffe.updates` has the formulas."""
+        step = self.rate.current_step
         rate = self.rate.at(self.iter)
+        if self.param.lr_policy == "multistep" and self.rate.current_step != step:
+            step = self.rate.current_step
+            self.log(
+                "sgd_solver.cpp:50", f"MultiStep Status: Iteration {self.iter}, step = {step}"
+            )
         if self.param.display and self.iter % self.param.display == 0:
             self.log("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
         clipped = self.update.clip(self.param.clip_gradients)
