@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from caffe.layers import Context, create
 from caffe.proto import caffe_pb2
+from caffe.random import Random
 from google.protobuf import text_format
 from layer_checks import Case, check_gradient, compare, make, numbers
 from oracle.client import Oracle
@@ -28,9 +30,6 @@ def test_a_second_backward_replaces_the_gradient() -> None:
 
 
 def test_it_begins_as_zeros_or_as_its_definition_says() -> None:
-    from caffe.layers import Context, create
-    from caffe.random import Random
-
     values = numbers(2, 3)
     for blobs, expected in (("", np.zeros((2, 3))), (_proto(values), values)):
         param = text_format.Parse(f"{CASE.layer_text()} {blobs}", caffe_pb2.LayerParameter())
