@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from caffe.data.faults import Fail, fail_for
 from caffe.data.prefetch import Prefetch, Slot
@@ -34,6 +34,8 @@ class PrefetchingData(Layer):
     """A type makes its :class:`Loader` in ``open``. The tops' shapes may change with any batch."""
 
     bottoms = (0, 0)
+    size_told_at: ClassVar[str] = ""
+    """Where Caffe's log lines with the first top's shape come from."""
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         depth = self.param.data_param.prefetch
@@ -41,10 +43,15 @@ class PrefetchingData(Layer):
             raise self.refuse("data_param.prefetch is 0", allowed="1 or more batches; 4 if unset")
         self.fail = fail_for(self.name, self.kind)
         random = self.context.random
+        if self.param.transform_param.HasField("mean_file"):
+            path = self.param.transform_param.mean_file
+            self.context.log("data_transformer.cpp:25", f"Loading mean file from: {path}")
         transformer = Transformer(self.param.transform_param, self.phase == TRAIN, self.fail)
         transformer.seed(random)
         loader = self.open(transformer)
         self._shapes = loader.shapes
+        sizes = ",".join(map(str, loader.shapes[0]))
+        self.context.log(self.size_told_at, f"output data size: {sizes}")
         transformer.seed(random)
         random.draw()
         self._prefetch = Prefetch(loader.fill, depth, self.context.device, self.fail)

@@ -22,10 +22,14 @@ from caffe.layers.base import TRAIN, Context, Shape
 from caffe.layers.base_data import Fail, Loader, PrefetchingData, Slot, Transformer
 from caffe.proto import caffe_pb2
 
+_LEVELDB, _LMDB = caffe_pb2.DataParameter.LEVELDB, caffe_pb2.DataParameter.LMDB
+_OPENED = {_LEVELDB: ("db_leveldb.cpp:18", "leveldb"), _LMDB: ("db_lmdb.cpp:35", "lmdb")}
+
 
 class Data(PrefetchingData):
     kind = "Data"
     tops = (1, 2)
+    size_told_at = "data_layer.cpp:45"
 
     def open(self, transformer: Transformer) -> Loader:
         self.batch_size(self.param.data_param.batch_size, "data_param.batch_size")
@@ -38,9 +42,9 @@ class _Loader:
         self._batch: int = data.batch_size
         self._labels = len(param.top) > 1
         self._transformer = transformer
-        self._database = open_database(
-            data.source, lmdb=data.backend == caffe_pb2.DataParameter.LMDB, fail=fail
-        )
+        self._database = open_database(data.source, lmdb=data.backend == _LMDB, fail=fail)
+        place, kind = _OPENED[data.backend]
+        context.log(place, f"Opened {kind} {data.source}")
         self._datums = Datums(data.source, transform.force_color, transform.force_gray, fail)
         mine = (context.rank, context.ranks) if context.phase == TRAIN else (0, 1)
         log = context.log

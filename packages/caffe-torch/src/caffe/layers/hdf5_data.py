@@ -42,7 +42,10 @@ class HDF5Data(Layer):
         self._fail = fail_for(self.name, self.kind)
         self._rand = CRand() if param.shuffle else None
         self._names = list(self.param.top)
+        log = self.context.log
+        log("hdf5_data_layer.cpp:81", f"Loading list of HDF5 filenames from: {param.source}")
         self._files = read_names(param.source, self._fail)
+        log("hdf5_data_layer.cpp:95", f"Number of HDF5 files: {len(self._files)}")
         self._file_order = list(range(len(self._files)))
         if self._rand:
             self._rand.shuffle(self._file_order)

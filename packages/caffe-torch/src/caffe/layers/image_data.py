@@ -23,6 +23,7 @@ from caffe.random import Random
 class ImageData(PrefetchingData):
     kind = "ImageData"
     tops = (2, 2)
+    size_told_at = "image_data_layer.cpp:90"
 
     def open(self, transformer: Transformer) -> Loader:
         param = self.param.image_data_param
@@ -33,19 +34,20 @@ class ImageData(PrefetchingData):
                 allowed="both above 0, or neither",
             )
         context = self.context
+        context.log("image_data_layer.cpp:38", f"Opening file {param.source}")
         lines = read_list(param.source, self.fail)
         shuffler = None
         if param.shuffle:
-            context.log("image_data_layer.cpp:55", "Shuffling data")
+            context.log("image_data_layer.cpp:53", "Shuffling data")
             shuffler = Random(context.random.draw())
             shuffler.shuffle(lines)
         elif context.rank > 0 and not param.rand_skip and self.phase == TRAIN:
             context.log(
-                "image_data_layer.cpp:62",
+                "image_data_layer.cpp:60",
                 "Shuffling or skipping recommended for multi-GPU",
                 WARNING,
             )
-        context.log("image_data_layer.cpp:65", f"A total of {len(lines)} images.")
+        context.log("image_data_layer.cpp:63", f"A total of {len(lines)} images.")
         first = self._skip(param.rand_skip, len(lines), context.random, context.log)
         return _Loader(param, lines, first, shuffler, transformer, self.fail)
 
@@ -53,7 +55,7 @@ class ImageData(PrefetchingData):
         if not most:
             return 0
         first = random.draw() % most
-        log("image_data_layer.cpp:73", f"Skipping first {first} data points.")
+        log("image_data_layer.cpp:70", f"Skipping first {first} data points.")
         if first >= count:
             raise self.refuse(
                 f"rand_skip {most} skips {first} pictures, the list has {count}",

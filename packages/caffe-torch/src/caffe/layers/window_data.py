@@ -31,6 +31,7 @@ _CHANNELS = 3
 class WindowData(PrefetchingData):
     kind = "WindowData"
     tops = (2, 2)
+    size_told_at = "window_data_layer.cpp:183"
 
     def open(self, transformer: Transformer) -> Loader:
         param = self.param.window_data_param
