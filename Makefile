@@ -6,7 +6,7 @@ help:    ## show this list
 demo:    ## pack MNIST, push it to a registry that asks for a password, train LeNet
 	@scripts/setup engine base && scripts/with-venv scripts/demo.py
 test:    ## every test, with real parts
-	@scripts/setup engine base test && scripts/with-venv -m pytest
+	@scripts/setup engine base test && scripts/test
 lint:    ## formatting, lint, types, shell scripts
 	@scripts/setup lint && scripts/lint
 format:  ## rewrite the sources in the house's format
