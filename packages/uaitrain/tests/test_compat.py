@@ -161,3 +161,11 @@ def test_train_params_are_split_as_a_shell_would(tmp_path: Path) -> None:
 def test_no_secret_shows_in_the_spec(tmp_path: Path) -> None:
     assert "hunter2" not in repr(spec(tmp_path))
     assert "PRIV" not in repr(spec(tmp_path))
+
+
+def test_our_engine_does_not_want_what_the_vendors_caffe_stands_on(tmp_path: Path) -> None:
+    torch = spec(tmp_path, engine="torch")
+    asked = spec(tmp_path, engine="torch", os="debian-13")
+
+    assert torch.bases == dict.fromkeys((CPU, GPU), BaseChoice(engine="torch"))
+    assert asked.bases[CPU] == BaseChoice(os="debian-13", engine="torch")

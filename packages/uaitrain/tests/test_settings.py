@@ -92,8 +92,23 @@ def test_without_a_file_the_flags_are_enough() -> None:
 def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
     assert {s.key.split(".")[0] for s in SETTINGS} == {
         *("framework", "code", "main", "solver", "snapshot", "arguments", "data", "output"),
-        *("image", "ignore", "internal_uhub", "base", "resources"),
+        *("image", "ignore", "internal_uhub", "base", "resources", "engine"),
     }
+
+
+@pytest.mark.parametrize("words", [("--engine=torch",), ("--engine=podman", "--engine=torch")])
+def test_the_engine_that_trains_is_chosen_for_both_images(words: tuple[str, ...]) -> None:
+    found = spec("--image=job", *words)
+
+    assert {choice.engine for choice in found.bases.values()} == {"torch"}
+
+
+def test_an_engine_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="no such engine: 'tensorflow'") as caught:
+        spec("--image=job", "--engine=tensorflow")
+
+    assert "caffe or torch" in caught.value.allowed
+    assert "--container-engine" in caught.value.next_step
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from uaitrain.oci.reference import check_host, check_repository, check_tag
 from uaitrain.secret import Secret
 from uaitrain.settings import (
     DEFAULT_TAG,
+    EngineFlag,
     absolute,
+    check_engine,
     check_main_file,
     parse_framework,
     parse_size,
@@ -24,6 +26,7 @@ from uaitrain.settings import (
 from uaitrain.spec import (
     CPU,
     GPU,
+    TORCH,
     UHUB_INTERNAL,
     UHUB_PUBLIC,
     Account,
@@ -68,6 +71,7 @@ EXTRA = (
     Parameter("registry_host", False, "another registry than uhub, as host or host:port"),
     Parameter("base_cpu", False, "base of the CPU image: catalogue entry or reference"),
     Parameter("base_gpu", False, "base of the GPU image: catalogue entry or reference"),
+    Parameter("engine", False, "what trains in the bases: caffe or torch"),
     Parameter("os", False, "choose the bases by operating system", "ubuntu-14.04.05"),
     Parameter("python", False, "choose the bases by Python", "python-2.7.6"),
     Parameter("num_gpus", False, "GPUs of the GPU test command", "1"),
@@ -87,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             note += f" (default: {row.default})" if row.default else ""
             group.add_argument(
                 f"--{row.name}",
+                action=EngineFlag if row.name == "engine" else "store",
                 metavar=row.name.upper(),
                 default=row.default or None,
                 help=row.help + note,
@@ -143,9 +148,15 @@ def spec_from(
     host = arguments.registry_host or (UHUB_INTERNAL if internal else UHUB_PUBLIC)
     code = _code_folder(arguments.code_path, tool_folder)
     origin = Path.cwd()
+    engine = check_engine(arguments.engine or "")
+    system, python = arguments.os, arguments.python
+    if engine == TORCH:
+        # The manual's defaults tell what the vendor's Caffe stands on, not our engine.
+        system = "" if system == _default("os") else system
+        python = "" if python == _default("python") else python
     bases = {
-        CPU: BaseChoice(arguments.base_cpu or "", arguments.os, arguments.python),
-        GPU: BaseChoice(arguments.base_gpu or "", arguments.os, arguments.python),
+        CPU: BaseChoice(arguments.base_cpu or "", system, python, engine),
+        GPU: BaseChoice(arguments.base_gpu or "", system, python, engine),
     }
     return TrainSpec(
         framework=parse_framework(arguments.ai_arch_v, "framework (--ai_arch_v)"),
@@ -173,6 +184,10 @@ def spec_from(
         ),
         resources=Resources(_number(arguments.num_gpus), parse_size(arguments.shm_size)),
     )
+
+
+def _default(name: str) -> str:
+    return next(row.default for row in EXTRA if row.name == name)
 
 
 def _check_tag(text: str) -> str:

@@ -124,9 +124,10 @@ def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, Resolved
     """The CPU and the GPU base; of one in a registry only manifest and config are read."""
     known, store = catalogue.load(), Store.default()
     catalogue.check_framework(known, spec.framework)
+    built = store.layout.names()
     chosen = {
         accelerator: catalogue.choose(
-            known, spec.framework, accelerator, choice, spec.internal_uhub
+            known, spec.framework, accelerator, choice, spec.internal_uhub, built
         )
         for accelerator, choice in spec.bases.items()
     }

@@ -18,6 +18,7 @@ from uaitrain.errors import UsageError
 from uaitrain.oci.reference import Reference, check_host
 from uaitrain.spec import (
     CPU,
+    ENGINES,
     GPU,
     UHUB_INTERNAL,
     UHUB_PUBLIC,
@@ -31,6 +32,7 @@ from uaitrain.values import dataclass
 
 FILE_NAME = "uaitrain.toml"
 DEFAULT_TAG = "uaitrain"
+CONTAINER_ENGINES = ("docker", "podman")
 
 TEXT, PATH, NUMBER, SWITCH, LIST = "text", "a path", "a whole number", "true or false", "a list"
 _TYPES: Mapping[str, type] = {TEXT: str, PATH: str, NUMBER: int, SWITCH: bool, LIST: list}
@@ -56,6 +58,7 @@ SETTINGS = (
     Setting(
         "framework", "--framework", "framework and version", "caffe-1.0.0", TEXT, "NAME-VERSION"
     ),
+    Setting("engine", "--engine", "what trains in the bases: caffe or torch", "", TEXT, "NAME"),
     Setting("code", "--code", "folder with the training code; becomes /data", "code", PATH, "DIR"),
     Setting("main", "--main", "main file, relative to the code folder", "train.py", TEXT, "FILE"),
     Setting("solver", "--solver", "solver prototxt as the container sees it", "", TEXT, "PATH"),
@@ -81,6 +84,32 @@ SETTINGS = (
 )
 
 
+class EngineFlag(argparse.Action):
+    """``--engine`` names what trains. docker and podman, which run containers, are understood
+    too, as if ``--container-engine`` had named them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        runs_containers = values in CONTAINER_ENGINES
+        setattr(namespace, "container_engine" if runs_containers else self.dest, values)
+
+
+def check_engine(text: str) -> str:
+    """Raises UsageError for an engine that nobody knows."""
+    if text not in ("", *ENGINES):
+        raise UsageError(
+            f"--engine: no such engine: {text!r}",
+            allowed=f"{' or '.join(ENGINES)}, which train",
+            next_step=f"{' or '.join(CONTAINER_ENGINES)} is chosen by --container-engine",
+        )
+    return text
+
+
 def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
     """Give ``parser`` the flags of ``SETTINGS`` and ``--file``."""
     group = parser.add_argument_group("the job (each also a key of uaitrain.toml)")
@@ -99,6 +128,8 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
             extra = {"action": "store_true"}
         elif setting.kind == NUMBER:
             extra["type"] = int
+        elif setting.key == "engine":
+            extra["action"] = EngineFlag
         default = f" (default: {setting.default})" if setting.default else ""
         group.add_argument(
             setting.flag,
@@ -242,6 +273,7 @@ def _judge(values: Mapping[str, Any]) -> TrainSpec:
         )
     if values["resources.gpus"] < 1:
         raise UsageError(f"--gpus {values['resources.gpus']}", allowed="1 or more")
+    engine = check_engine(values["engine"])
     target = parse_target(values["image"])
     if values["internal_uhub"] and target.host == UHUB_PUBLIC:
         target = Target(check_host(UHUB_INTERNAL), target.registry, target.image, target.tag)
@@ -258,7 +290,7 @@ def _judge(values: Mapping[str, Any]) -> TrainSpec:
         ignore=tuple(values["ignore"]),
         bases={
             accelerator: BaseChoice(
-                values[f"base.{accelerator}"], values["base.os"], values["base.python"]
+                values[f"base.{accelerator}"], values["base.os"], values["base.python"], engine
             )
             for accelerator in (CPU, GPU)
         },

@@ -17,6 +17,11 @@ from uaitrain.values import dataclass
 CPU = "cpu"
 GPU = "gpu"
 
+CAFFE = "caffe"
+TORCH = "torch"
+ENGINES = (CAFFE, TORCH)
+"""What trains: BVLC's own Caffe, or ours on PyTorch, which takes the same jobs."""
+
 WORK_DIR = "/data"
 DATA_DIR = "/data/data"
 OUTPUT_DIR = "/data/output"
@@ -43,12 +48,14 @@ class BaseChoice:
     """Which base image, for one accelerator.
 
     ``wanted`` is a catalogue entry's name, an image reference, or empty: then the first entry of
-    the catalogue that fits framework, accelerator, ``os`` and ``python`` (each may be empty).
+    the catalogue that fits framework, accelerator, ``os``, ``python`` and ``engine`` (each may be
+    empty).
     """
 
     wanted: str = ""
     os: str = ""
     python: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,21 +38,63 @@ def _name(chosen: catalogue.Chosen) -> str:
     return chosen.name
 
 
-def test_the_package_names_our_recipe_and_the_vendors_images(user_file: Path) -> None:
+def test_the_package_names_our_recipes_and_the_vendors_images(user_file: Path) -> None:
     entries = catalogue.load(user_file)
 
     assert [(e.name, e.accelerator, e.os, e.python) for e in entries] == [
         ("caffe-1.0.0-debian11-cpu", "cpu", "debian-11", "python-3.9"),
+        ("caffe-torch-debian12-cpu", "cpu", "debian-12", "python-3.11"),
+        ("caffe-torch-debian12-gpu", "gpu", "debian-12", "python-3.11"),
         ("caffe-1.0.0-ubuntu14-cpu", "cpu", "ubuntu-14.04.05", "python-2.7.6"),
         ("caffe-1.0.0-ubuntu14-gpu", "gpu", "ubuntu-14.04.05", "python-2.7.6"),
     ]
-    assert [str(e.reference) for e in entries[1:]] == [VENDOR.format("cpu"), VENDOR.format("gpu")]
+    assert [str(e.reference) for e in entries[3:]] == [VENDOR.format("cpu"), VENDOR.format("gpu")]
 
 
 def test_every_recipe_of_the_package_can_be_read(user_file: Path) -> None:
     recipes = [recipe.load(e.recipe, e.name) for e in catalogue.load(user_file) if e.recipe]
 
-    assert [r.accelerator for r in recipes] == ["cpu"]
+    assert [r.accelerator for r in recipes] == ["cpu", "cpu", "gpu"]
+
+
+def test_every_package_of_our_recipes_is_named_with_version_and_digest(user_file: Path) -> None:
+    for entry in catalogue.load(user_file):
+        python = recipe.load(entry.recipe, entry.name).python if entry.recipe else None
+        lines = [line for line in python.lock.splitlines() if line[:1].strip()] if python else []
+
+        assert all(re.fullmatch(r"[a-z0-9-]+==\S+ \\", line) for line in lines)
+        assert bool(lines) == (entry.engine == "torch")
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "engine", "built", "name"),
+    [
+        (CPU, "", (), "caffe-1.0.0-debian11-cpu"),
+        (CPU, "", ("caffe-torch-debian12-cpu",), "caffe-1.0.0-debian11-cpu"),
+        (CPU, "torch", (), "caffe-torch-debian12-cpu"),
+        (GPU, "", (), "caffe-1.0.0-ubuntu14-gpu"),
+        (GPU, "", ("caffe-torch-debian12-gpu",), "caffe-torch-debian12-gpu"),
+        (GPU, "torch", (), "caffe-torch-debian12-gpu"),
+        (GPU, "caffe", ("caffe-torch-debian12-gpu",), "caffe-1.0.0-ubuntu14-gpu"),
+    ],
+)
+def test_our_engine_is_taken_where_it_is_chosen_and_for_gpus_once_it_is_built(
+    user_file: Path, accelerator: str, engine: str, built: tuple[str, ...], name: str
+) -> None:
+    entries = catalogue.load(user_file)
+    choice = BaseChoice(engine=engine)
+
+    assert _name(catalogue.choose(entries, CAFFE, accelerator, choice, built=built)) == name
+
+
+def test_a_users_own_gpu_base_comes_before_ours(user_file: Path) -> None:
+    user_file.write_text(OWN.replace('"cpu"', '"gpu"'))
+    entries = catalogue.load(user_file)
+    chosen = catalogue.choose(
+        entries, CAFFE, GPU, BaseChoice(), built=("caffe-torch-debian12-gpu",)
+    )
+
+    assert _name(chosen) == "mine"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +189,7 @@ def test_a_users_entry_hides_the_packages_of_the_same_name(user_file: Path) -> N
         (OWN.replace("recipe =", "receipt ="), r"catalogue.toml:4: unknown key 'receipt'"),
         (OWN.replace('"1.0.0"', "1.0"), r"catalogue.toml:4: version is 1.0"),
         (OWN.replace('version = "1.0.0"\n', ""), r"catalogue.toml:4: version is missing"),
+        (OWN + 'engine = "jax"\n', r"catalogue.toml:4: engine is 'jax'"),
         (OWN.replace('"cpu"', '"tpu"'), r"catalogue.toml:4: accelerator is 'tpu'"),
         (OWN.replace('"mine"', '"My Own"'), r"catalogue.toml:4: not a name for a base: 'My Own'"),
         (OWN + 'reference = "a/b:c"\n', r"catalogue.toml:4: give mine one of reference and recipe"),

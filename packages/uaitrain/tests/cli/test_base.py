@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.registry import PASSWORD, USERNAME, RunningRegistry
 from support.tiny_image import layer_of
+from uaitrain.bases.build import Built
+from uaitrain.bases.mmdebstrap import Builder
 from uaitrain.bases.store import Store
 from uaitrain.cli.main import main
 from uaitrain.oci.image import Image
@@ -46,8 +48,41 @@ def test_the_list_in_json_has_every_base(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["base", "list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
 
-    assert [base["built"] for base in listed] == [True, False, False]
+    assert [base["built"] for base in listed] == [True, False, False, False, False]
     assert listed[0]["digest"] == IMAGE.digest
+    assert [base["engine"] for base in listed] == ["caffe", "torch", "torch", "caffe", "caffe"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["caffe-1.0.0"], "caffe-1.0.0-debian11-cpu"),
+        (["caffe-1.0.0", "--engine", "torch"], "caffe-torch-debian12-cpu"),
+        (["caffe-1.0.0", "--engine=torch", "--accelerator=gpu"], "caffe-torch-debian12-gpu"),
+    ],
+)
+def test_a_framework_name_means_the_recipe_of_the_chosen_engine(
+    words: list[str],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(
+        "uaitrain.bases.build.build", lambda recipe, *rest, **more: Built(_named(recipe.name), True)
+    )
+    monkeypatch.setattr("uaitrain.bases.mmdebstrap.find_builder", lambda *rest: Builder())
+
+    assert main(["base", "build", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == name
+
+
+def _named(name: str) -> Image:
+    return IMAGE.configure(labels={"title": name})
+
+
+def test_caffes_own_engine_has_no_recipe_for_gpus(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["base", "build", "caffe-1.0.0", "--accelerator", "gpu"]) == 2
+    assert "caffe-torch-debian12-gpu (torch, gpu)" in capsys.readouterr().err
 
 
 def test_a_base_is_built_found_and_removed(user: Path, capsys: pytest.CaptureFixture[str]) -> None:

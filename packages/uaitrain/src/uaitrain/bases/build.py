@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uaitrain.atomic import storage_error, write_bytes
-from uaitrain.bases import labels, mmdebstrap
+from uaitrain.bases import labels, mmdebstrap, python_layers, site, wheels
+from uaitrain.bases.python_layers import PythonLayers
 from uaitrain.bases.recipe import CREATED, Recipe
 from uaitrain.bases.rootfs import Contents, write_layer
 from uaitrain.bases.store import Store
@@ -44,31 +45,92 @@ def build(
     store: Store,
     *,
     force: bool = False,
+    engine_wheel: Path | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Built:
     """The base of ``recipe``, from the store when this recipe made it, unless ``force``.
 
-    ``note`` is told when another build has to be waited for. Raises BaseError, StorageError.
+    ``engine_wheel`` is the wheel of the recipe's own engine; without it, it is built from the
+    repository. ``note`` is told when another build has to be waited for. Raises BaseError,
+    StorageError.
     """
     progress = progress or Silent()
     with _alone(recipe.name, note) as record:
         found = store.image(recipe.name) if store.has(recipe.name) else None
-        if found and not force and found.labels.get(labels.RECIPE_DIGEST) == recipe.digest:
+        if force or (found and found.labels.get(labels.RECIPE_DIGEST) != recipe.digest):
+            found = None
+        if found and not recipe.has_own_wheel:
             return Built(found, built=False)
         with _workplace(recipe.name, record) as work:
-            tree, blob = work / "tree.tar", work / "layer"
-            mmdebstrap.run(recipe, builder, tree, work, record.with_suffix(".log"), progress)
-            task = progress.start("making the layer", tree.stat().st_size)
-            layer, contents = write_layer(tree, recipe, blob, task)
-            task.done()
-            tree.unlink()
-            store.put(image(recipe, layer, contents), recipe.name, progress)
+            build = _Build(recipe, builder, work, record, progress)
+            engine = build.engine(engine_wheel)
+            made = build.renewed(found, engine) if found and engine else build.whole(engine)
+            if found and made.digest == found.digest:
+                return Built(found, built=False)
+            store.put(made, recipe.name, progress)
         return Built(store.image(recipe.name), built=True)
 
 
+@dataclass(frozen=True)
+class _Build:
+    """One build in its folder ``work``; beside ``record`` lie its logs."""
+
+    recipe: Recipe
+    builder: mmdebstrap.Builder
+    work: Path
+    record: Path
+    progress: Progress
+
+    def engine(self, given: Path | None) -> python_layers.Engine | None:
+        part = self.recipe.python
+        if part is None or not part.wheel:
+            return None
+        return python_layers.read_engine(
+            wheels.own_wheel(part.wheel, given, self.work, self.record.with_suffix(".wheel.log"))
+        )
+
+    def whole(self, engine: python_layers.Engine | None) -> Image:
+        part = self.recipe.python
+        log = self.record.with_suffix(".pip.log")
+        fetched = wheels.download(part, self.work / "wheels", log, self.progress) if part else ()
+        tree = self.work / "tree.tar"
+        mmdebstrap.run(
+            self.recipe,
+            self.builder,
+            tree,
+            self.work,
+            self.record.with_suffix(".log"),
+            self.progress,
+        )
+        task = self.progress.start("making the layer", tree.stat().st_size)
+        layer, contents = write_layer(tree, self.recipe, self.work / "layer", task)
+        task.done()
+        tree.unlink()
+        made = image(self.recipe, layer, contents)
+        if part is None:
+            return made
+        python = site.interpreter(layer, part, self.work / "root")
+        layers = PythonLayers(self.recipe, part, self.work, self.progress)
+        added = layers.packages(python, fetched)
+        if engine:
+            added.append(layers.engine(python, engine))
+        site.check(python)
+        made = made.append([a.layer for a in added], [a.history for a in added])
+        return made.configure(labels={labels.ENGINE: engine.name} if engine else {})
+
+    def renewed(self, found: Image, engine: python_layers.Engine) -> Image:
+        """``found`` with the engine's layer made again: all below it is as this recipe has it."""
+        assert self.recipe.python is not None
+        python = site.interpreter(found.layers[0], self.recipe.python, self.work / "root")
+        layers = PythonLayers(self.recipe, self.recipe.python, self.work, self.progress)
+        added = layers.engine(python, engine)
+        made = found.without_top().append([added.layer], [added.history])
+        return made.configure(labels={labels.ENGINE: engine.name})
+
+
 def image(recipe: Recipe, layer: Layer, contents: Contents) -> Image:
-    """The image of one built layer."""
+    """The image of the Debian layer alone."""
     environment = {"PATH": _PATH, **recipe.environment}
     empty = Image((), {"architecture": recipe.architecture, "os": "linux", "created": CREATED})
     return empty.append(

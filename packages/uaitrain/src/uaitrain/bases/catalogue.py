@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,16 @@ from uaitrain.atomic import storage_error
 from uaitrain.errors import UsageError
 from uaitrain.oci.reference import Reference
 from uaitrain.paths import config_dir
-from uaitrain.spec import CPU, GPU, UHUB_INTERNAL, UHUB_PUBLIC, BaseChoice, Framework
+from uaitrain.spec import (
+    CAFFE,
+    CPU,
+    ENGINES,
+    GPU,
+    UHUB_INTERNAL,
+    UHUB_PUBLIC,
+    BaseChoice,
+    Framework,
+)
 from uaitrain.values import dataclass
 
 _OWN = Path(__file__).with_name("catalogue.toml")
@@ -20,7 +29,7 @@ BUILD_COMMAND = "uaitrain base build"
 OCI_PREFIX = "oci:"
 
 _NEEDED = ("name", "framework", "version", "accelerator")
-_OPTIONAL = ("os", "python", "reference", "recipe")
+_OPTIONAL = ("os", "python", "reference", "recipe", "engine")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?\Z")
 
 
@@ -28,7 +37,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?\Z")
 class BaseEntry:
     """One base: what is in it and where it comes from, a ``reference`` or a ``recipe``.
 
-    ``source`` is the file and line of the entry.
+    ``engine`` is what trains in it, ``source`` is the file and line of the entry.
     """
 
     name: str
@@ -39,10 +48,27 @@ class BaseEntry:
     reference: Reference | None = None
     recipe: str = ""
     source: str = ""
+    engine: str = CAFFE
 
-    def fits(self, framework: Framework, accelerator: str, choice: BaseChoice) -> bool:
+    def fits(
+        self,
+        framework: Framework,
+        accelerator: str,
+        choice: BaseChoice,
+        built: Container[str] = (),
+    ) -> bool:
+        """Whether a job may stand on it that leaves open what ``choice`` leaves open.
+
+        Where no engine is chosen that is Caffe's own; for GPUs it is also ours, as soon as it is
+        ``built``: nobody has built another for them.
+        """
         return (
             (self.framework, self.accelerator) == (framework, accelerator)
+            and (
+                choice.engine == self.engine
+                if choice.engine
+                else self.engine == CAFFE or (accelerator == GPU and self.name in built)
+            )
             and choice.os in ("", self.os)
             and choice.python in ("", self.python)
         )
@@ -140,6 +166,8 @@ def _entry(value: object, where: str, folder: Path | None) -> BaseEntry:
         )
     if value["accelerator"] not in (CPU, GPU):
         raise UsageError(f"{where}: accelerator is {value['accelerator']!r}", allowed="cpu, gpu")
+    if value.get("engine", CAFFE) not in ENGINES:
+        raise UsageError(f"{where}: engine is {value['engine']!r}", allowed=", ".join(ENGINES))
     if bool(value.get("reference")) == bool(value.get("recipe")):
         raise UsageError(f"{where}: give {value['name']} one of reference and recipe")
     recipe = value.get("recipe", "")
@@ -158,6 +186,7 @@ def _entry(value: object, where: str, folder: Path | None) -> BaseEntry:
         reference,
         recipe,
         where,
+        value.get("engine", CAFFE),
     )
 
 
@@ -203,12 +232,13 @@ def choose(
     accelerator: str,
     choice: BaseChoice,
     internal_uhub: bool = False,
+    built: Container[str] = (),
 ) -> Chosen:
     """The base for ``accelerator``: what ``choice`` names, or the first entry that fits it.
 
     ``choice.wanted`` may be an entry's name, an image reference or ``oci:FOLDER:NAME``. With
-    ``internal_uhub`` the catalogue's vendor references name the platform's inner host.
-    Raises UsageError.
+    ``internal_uhub`` the catalogue's vendor references name the platform's inner host. ``built``
+    names the bases of this machine. Raises UsageError.
     """
     if choice.wanted:
         for entry in catalogue:
@@ -225,7 +255,7 @@ def choose(
         )
     check_framework(catalogue, framework)
     for entry in catalogue:
-        if entry.fits(framework, accelerator, choice):
+        if entry.fits(framework, accelerator, choice, built):
             return _inner(entry) if internal_uhub else entry
     raise _nothing_fits(catalogue, framework, accelerator, choice)
 
@@ -239,9 +269,9 @@ def _inner(entry: BaseEntry) -> BaseEntry:
 def _nothing_fits(
     catalogue: Sequence[BaseEntry], framework: Framework, accelerator: str, choice: BaseChoice
 ) -> UsageError:
-    wanted = ", ".join(part for part in (accelerator, choice.os, choice.python) if part)
+    wanted = ", ".join(_facts(accelerator, choice.engine, choice.os, choice.python))
     there = "; ".join(
-        f"{e.name} ({', '.join(part for part in (e.accelerator, e.os, e.python) if part)})"
+        f"{e.name} ({', '.join(_facts(e.accelerator, _told(e), e.os, e.python))})"
         for e in catalogue
         if e.framework == framework
     )
@@ -250,3 +280,12 @@ def _nothing_fits(
         allowed=there,
         next_step=f"name an image yourself: --base-{accelerator} IMAGE",
     )
+
+
+def _facts(*facts: str) -> list[str]:
+    return [fact for fact in facts if fact]
+
+
+def _told(entry: BaseEntry) -> str:
+    """The engine, where it is not the one that everybody expects."""
+    return entry.engine if entry.engine != CAFFE else ""

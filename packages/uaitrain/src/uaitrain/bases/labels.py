@@ -12,3 +12,6 @@ PACKAGES_DIGEST = "dev.uaitrain.base.packages-digest"
 
 RECIPE_DIGEST = "dev.uaitrain.base.recipe-digest"
 """SHA-256 over the recipe, so that a base made by an older one is known as such."""
+
+ENGINE = "dev.uaitrain.base.engine"
+"""The training engine that we put in, such as ``caffe-torch 0.1.0``; absent where Debian's is."""

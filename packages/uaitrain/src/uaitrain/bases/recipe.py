@@ -6,9 +6,10 @@ names. It says nothing about where packages come from: that is the user's choice
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,27 @@ CREATED = "2026-01-01T00:00:00Z"
 _OWN = Path(__file__).with_name("recipes")
 _WAY = 1
 """Counts the changes in what is left out of every base, so that old ones are built again."""
+
+
+@dataclass(frozen=True)
+class PythonPart:
+    """Python packages on top of Debian's, for its Python ``version`` (such as ``3.11``).
+
+    ``packages`` is the name of a requirements file with digests, beside the recipe; ``lock`` is
+    its text. ``wheel`` is a distribution that is built beside the packer, such as our own engine;
+    it becomes the topmost layer. ``check`` is Python that must run when all is there.
+    """
+
+    version: str
+    packages: str
+    wheel: str = ""
+    check: str = ""
+    lock: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Where Debian's Python looks for what was not installed by Debian."""
+        return f"usr/local/lib/python{self.version}/dist-packages"
 
 
 @dataclass(frozen=True)
@@ -47,11 +69,20 @@ class Recipe:
     accelerator: str = "cpu"
     environment: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ("/bin/bash",)
+    python: PythonPart | None = None
+
+    @property
+    def has_own_wheel(self) -> bool:
+        return self.python is not None and bool(self.python.wheel)
 
     @property
     def digest(self) -> Digest:
         """Changes when the recipe does, or the way in which we make layers."""
-        return digest_of(canonical_json([_WAY, asdict(self)]))
+        values = asdict(self)
+        if self.python is None:
+            # What recipes could not say when a base was built does not make it an older one.
+            del values["python"]
+        return digest_of(canonical_json([_WAY, values]))
 
 
 def load(recipe: str, name: str) -> Recipe:
@@ -68,7 +99,19 @@ def load(recipe: str, name: str) -> Recipe:
         ) from None
     except OSError as error:
         raise storage_error(error, Path(recipe), "read") from None
-    return parse(text, name, recipe)
+    found = parse(text, name, recipe)
+    if found.python is None:
+        return found
+    lock = (_OWN / recipe).parent / found.python.packages
+    try:
+        return replace(found, python=replace(found.python, lock=lock.read_text("utf-8")))
+    except (FileNotFoundError, UnicodeDecodeError):
+        raise BaseError(
+            f"recipe {recipe}: there is no requirements file {found.python.packages!r}",
+            next_step=f"put it beside the recipe: {lock}",
+        ) from None
+    except OSError as error:
+        raise storage_error(error, lock, "read") from None
 
 
 def parse(text: str, name: str, source: str) -> Recipe:
@@ -77,21 +120,40 @@ def parse(text: str, name: str, source: str) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BaseError(f"recipe {source} is not TOML: {error}") from None
-    image = table.pop("image", {})
-    if not isinstance(image, dict):
-        raise BaseError(f"recipe {source}: image is not a table")
-    values: dict[str, Any] = {}
-    for place, allowed in ((table, _TOP), (image, _IMAGE)):
-        for key, value in place.items():
-            if key not in allowed:
-                raise BaseError(
-                    f"recipe {source}: unknown key {key!r}", allowed=", ".join(sorted(allowed))
-                )
-            values[key] = allowed[key](value, f"recipe {source}: {key}")
-    for key in ("suite", "packages"):
-        if not values.get(key):
-            raise BaseError(f"recipe {source}: {key} is missing")
+    image, python = table.pop("image", {}), table.pop("python", None)
+    values = _read(table, _TOP, source) | _read(image, _IMAGE, source, "image")
+    _must_have(values, ("suite", "packages"), source)
+    if python is not None:
+        part = _read(python, _PYTHON, source, "python")
+        _must_have(part, ("version", "packages"), source, "python.")
+        if not re.fullmatch(r"3\.[0-9]+", part["version"]):
+            raise BaseError(
+                f"recipe {source}: python.version is {part['version']!r}", allowed="such as 3.11"
+            )
+        values["python"] = PythonPart(**part)
     return Recipe(name=name, **values)
+
+
+def _read(
+    place: object, allowed: Mapping[str, Callable[[object, str], Any]], source: str, name: str = ""
+) -> dict[str, Any]:
+    """The values of one table, each judged."""
+    if not isinstance(place, dict):
+        raise BaseError(f"recipe {source}: {name} is not a table")
+    for key in place:
+        if key not in allowed:
+            raise BaseError(
+                f"recipe {source}: unknown key {key!r}", allowed=", ".join(sorted(allowed))
+            )
+    return {key: allowed[key](value, f"recipe {source}: {key}") for key, value in place.items()}
+
+
+def _must_have(
+    values: Mapping[str, Any], keys: tuple[str, ...], source: str, prefix: str = ""
+) -> None:
+    for key in keys:
+        if not values.get(key):
+            raise BaseError(f"recipe {source}: {prefix}{key} is missing")
 
 
 def _text(value: object, where: str) -> str:
@@ -127,4 +189,10 @@ _IMAGE: Mapping[str, Callable[[object, str], Any]] = {
     "accelerator": _text,
     "environment": _pairs,
     "command": _texts,
+}
+_PYTHON: Mapping[str, Callable[[object, str], Any]] = {
+    "version": _text,
+    "packages": _text,
+    "wheel": _text,
+    "check": _text,
 }

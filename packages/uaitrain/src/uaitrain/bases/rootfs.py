@@ -12,7 +12,7 @@ import io
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -87,7 +87,7 @@ def write_layer(tree: Path, recipe: Recipe, target: Path, task: Task) -> tuple[B
         _check_end(tree)
         with tarfile.open(tree, "r:") as source, target.open("wb") as file:
             members = {_plain(m.name): m for m in source if _plain(m.name)}
-            packing = _Packing(file)
+            packing = Packing(file)
             for info, data in _entries(source, members, recipe):
                 packing.add(info, data)
                 task.advance(info.size)
@@ -100,6 +100,48 @@ def write_layer(tree: Path, recipe: Recipe, target: Path, task: Task) -> tuple[B
     return BlobLayer(diff_id, descriptor, lambda: target.open("rb")), contents
 
 
+def write_files(
+    root: Path, names: Iterable[str], there: Container[str], target: Path, task: Task
+) -> BlobLayer:
+    """The gzipped layer ``target`` of the files ``names`` below ``root``, owned by root.
+
+    Their folders come with them, except those that are ``there`` in a lower layer.
+    """
+    try:
+        with target.open("wb") as file:
+            packing = Packing(file)
+            for name in _with_folders(names, there):
+                path = root / name
+                if path.is_dir():
+                    packing.add(_plain_entry(name, tarfile.DIRTYPE, 0o755), None)
+                    continue
+                info = _plain_entry(name, tarfile.REGTYPE, path.stat().st_mode & 0o777)
+                info.size = path.stat().st_size
+                with path.open("rb") as data:
+                    packing.add(info, data)
+                task.advance(info.size)
+            descriptor, diff_id = packing.finish()
+    except OSError as error:
+        raise storage_error(error, target) from None
+    return BlobLayer(diff_id, descriptor, lambda: target.open("rb"))
+
+
+def _with_folders(names: Iterable[str], there: Container[str]) -> list[str]:
+    every = set(names)
+    for name in list(every):
+        parent = name.rpartition("/")[0]
+        while parent and parent not in every and parent not in there:
+            every.add(parent)
+            parent = parent.rpartition("/")[0]
+    return sorted(every, key=str.encode)
+
+
+def _plain_entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime = kind, mode, EPOCH
+    return info
+
+
 def _check_end(tree: Path) -> None:
     """tarfile takes an archive that is cut off between two entries for a whole one."""
     with tree.open("rb") as file:
@@ -108,8 +150,8 @@ def _check_end(tree: Path) -> None:
             raise tarfile.ReadError("it ends before its end")
 
 
-class _Packing:
-    """A tar that is hashed, compressed, hashed again and stored while it is written."""
+class Packing:
+    """A layer in the making: a tar, hashed, compressed, hashed again and stored, all at once."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._tar = Verifier()
@@ -141,10 +183,15 @@ def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)")
 
 
+def stays(recipe: Recipe) -> Callable[[str], bool]:
+    """Tells of a path whether it belongs into the base."""
+    drop, keep = _pattern((*_LEFTOVERS, *recipe.drop)), _pattern(recipe.keep)
+    return lambda name: bool(keep.match(name)) or not drop.match(name)
+
+
 def selected(names: Mapping[str, object], recipe: Recipe) -> list[str]:
     """The names that stay, sorted; a folder stays when something in it does."""
-    drop, keep = _pattern((*_LEFTOVERS, *recipe.drop)), _pattern(recipe.keep)
-    kept = {name for name in names if keep.match(name) or not drop.match(name)}
+    kept = set(filter(stays(recipe), names))
     for name in list(kept):
         parent = name.rpartition("/")[0]
         while parent in names and parent not in kept:
@@ -189,8 +236,8 @@ def _fixed(member: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
 
 
 def _symlink(name: str, target: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.mode, info.mtime = tarfile.SYMTYPE, target, 0o777, EPOCH
+    info = _plain_entry(name, tarfile.SYMTYPE, 0o777)
+    info.linkname = target
     return info
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from uaitrain.access import Registries
@@ -13,7 +14,7 @@ from uaitrain.bases.store import Store
 from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console
 from uaitrain.errors import UsageError
-from uaitrain.spec import CPU, GPU, BaseChoice, Framework
+from uaitrain.spec import CAFFE, CPU, ENGINES, GPU, BaseChoice, Framework
 
 _EXAMPLES = """\
 A base image holds the framework: packing adds your code on top of it. The catalogue names the
@@ -22,6 +23,8 @@ bases; your own entries go into {user_file}.
 examples:
   uaitrain base list
   uaitrain base build caffe-1.0.0 --accelerator cpu    from Debian's archive, in about a minute
+  uaitrain base build caffe-1.0.0 --engine torch       our engine on PyTorch for the CPU
+  uaitrain base build caffe-1.0.0 --engine torch --accelerator gpu    and for NVIDIA GPUs
   uaitrain base build caffe-1.0.0 --mirror http://mirror.example.com/debian
   uaitrain base push caffe-1.0.0-debian11-cpu registry.example.com/bases/caffe:1.0.0-cpu
   uaitrain base remove caffe-1.0.0-debian11-cpu
@@ -31,8 +34,10 @@ Builds a base from its recipe into the cache. mmdebstrap does it here, as root o
 user (package uidmap); without mmdebstrap the same recipe runs in a container. The same package
 versions give the same digest. A second build at the same time waits for the first.
 
-Packages come from mmdebstrap's default mirror, or from --mirror, or from UAITRAIN_DEBIAN_MIRROR,
-or from [debian] mirrors = [...] in {user_file}.
+Debian packages come from mmdebstrap's default mirror, or from --mirror, or from
+UAITRAIN_DEBIAN_MIRROR, or from [debian] mirrors = [...] in {user_file}.
+Python packages, where the recipe has some, come from where pip is configured to look
+(PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS); the recipe's list has their digests.
 """
 
 
@@ -59,6 +64,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     build.add_argument("base", metavar="NAME", help="a base, or a framework such as caffe-1.0.0")
     build.add_argument(
         "--accelerator", choices=(CPU, GPU), default=CPU, help="for a framework name (default cpu)"
+    )
+    build.add_argument(
+        "--engine", choices=ENGINES, default=CAFFE, help="for a framework name (default caffe)"
+    )
+    build.add_argument(
+        "--engine-wheel",
+        type=Path,
+        metavar="FILE",
+        help="the wheel of our engine (default: built from the repository that uaitrain is in)",
     )
     build.add_argument("--force", action="store_true", help="build it again though it is there")
     build.add_argument(
@@ -105,6 +119,7 @@ def _list(arguments: argparse.Namespace, console: Console) -> int:
         {
             "name": entry.name,
             "framework": str(entry.framework),
+            "engine": entry.engine,
             "accelerator": entry.accelerator,
             "os": entry.os,
             "python": entry.python,
@@ -120,7 +135,8 @@ def _list(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
-        facts = ", ".join(v for v in (row["accelerator"], row["os"], row["python"]) if v)
+        told = (row["accelerator"], row["os"], row["python"], f"engine {row['engine']}")
+        facts = ", ".join(fact for fact in told if fact)
         if row["built"]:
             state = f"on this machine, {row['bytes'] / 1e6:.0f} MB, {row['digest'][:19]}"
         else:
@@ -132,7 +148,7 @@ def _list(arguments: argparse.Namespace, console: Console) -> int:
 def _build(arguments: argparse.Namespace, console: Console) -> int:
     from uaitrain.bases import build, mmdebstrap, recipe
 
-    entry = _entry(arguments.base, arguments.accelerator)
+    entry = _entry(arguments.base, arguments.accelerator, arguments.engine)
     if not entry.recipe:
         raise UsageError(
             f"the base {entry.name} is an image, {entry.reference}: there is nothing to build",
@@ -146,6 +162,7 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
         builder,
         Store.default(),
         force=arguments.force,
+        engine_wheel=arguments.engine_wheel,
         progress=console.progress,
         note=console.note,
     )
@@ -159,7 +176,7 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _entry(name: str, accelerator: str) -> catalogue.BaseEntry:
+def _entry(name: str, accelerator: str, engine: str) -> catalogue.BaseEntry:
     """A base by its own name, or the first with a recipe for ``framework-version``."""
     entries = catalogue.load()
     for entry in entries:
@@ -167,12 +184,12 @@ def _entry(name: str, accelerator: str) -> catalogue.BaseEntry:
             return entry
     framework, _, version = name.partition("-")
     for entry in entries:
-        fits = entry.fits(Framework(framework, version), accelerator, BaseChoice())
+        fits = entry.fits(Framework(framework, version), accelerator, BaseChoice(engine=engine))
         if fits and entry.recipe:
             return entry
     raise UsageError(
-        f"there is no recipe for {name!r} with accelerator {accelerator}",
-        allowed=", ".join(f"{e.name} ({e.accelerator})" for e in entries if e.recipe),
+        f"there is no recipe for {name!r} with engine {engine}, accelerator {accelerator}",
+        allowed=", ".join(f"{e.name} ({e.engine}, {e.accelerator})" for e in entries if e.recipe),
         next_step="uaitrain base list",
     )
 

@@ -18,7 +18,7 @@ missing. Nothing is changed. The exit code is 0 when packing works, 1 when it do
 _EXAMPLES = """\
 examples:
   uaitrain doctor
-  uaitrain doctor --engine podman        whether Podman alone would do
+  uaitrain doctor --container-engine podman   whether Podman alone would do
   uaitrain doctor --json                 the verdicts for a program
 """
 
@@ -30,14 +30,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("--engine", metavar="NAME", help="look at docker or podman alone")
+    parser.add_argument(
+        "--container-engine",
+        "--engine",
+        metavar="NAME",
+        help="look at docker or podman alone",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     from uaitrain.doctor import examine
     from uaitrain.doctor.verdict import PACK
 
-    report = examine(arguments.engine)
+    report = examine(arguments.container_engine)
     if arguments.json:
         console.json(_as_json(report))
     console.out(_as_text(report, console))

@@ -11,6 +11,7 @@ from uaitrain.cli.console import Console
 from uaitrain.errors import EXIT_OK, UsageError
 from uaitrain.settings import FILE_NAME
 
+_GPU_BASE = "caffe-torch-debian12-gpu"
 _TEMPLATE = """\
 # A training job. Flags of `uaitrain pack`, `check` and `test` win over this file.
 framework = "caffe-1.0.0"
@@ -25,7 +26,7 @@ image = {image}
 
 [base]
 cpu = "caffe-1.0.0-debian11-cpu"    # uaitrain base list shows what there is
-gpu = "caffe-1.0.0-debian11-cpu"    # a CPU build: name a GPU base when you have one
+gpu = {gpu_base}
 
 [resources]
 gpus = 1
@@ -60,6 +61,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return EXIT_OK
 
 
+def _gpu_base() -> str:
+    """Our GPU base where it has been built, else the CPU base, so that the job can be packed."""
+    from uaitrain.bases.store import Store
+
+    if Store.default().has(_GPU_BASE):
+        return f'"{_GPU_BASE}"    # our engine on PyTorch: it trains on GPUs'
+    return (
+        '"caffe-1.0.0-debian11-cpu"    # a CPU build: build a GPU base, and name it here:\n'
+        f"# uaitrain base build {_GPU_BASE}"
+    )
+
+
 def _guess(folder: Path, image: str | None) -> dict[str, str]:
     """What the folder's contents suggest, as TOML values."""
     code = folder / "code" if (folder / "code").is_dir() else folder
@@ -74,6 +87,7 @@ def _guess(folder: Path, image: str | None) -> dict[str, str]:
         "image": image or f"{name.strip('-') or 'job'}:uaitrain",
     }
     texts = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    texts["gpu_base"] = _gpu_base()
     # Where the code lies beside its data and results, those must not be packed with it.
     texts["ignore"] = (
         'ignore = ["/data/", "/output/"]  #'

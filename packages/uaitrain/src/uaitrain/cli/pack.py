@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console
 from uaitrain.errors import EXIT_OK, UsageError
-from uaitrain.settings import add_spec_arguments, spec_from
+from uaitrain.settings import CONTAINER_ENGINES, add_spec_arguments, spec_from
 from uaitrain.spec import CPU, GPU
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ examples:
   uaitrain pack                            build both, load them into Docker or Podman
   uaitrain pack --push                     and push the GPU image to where `image` says
   uaitrain pack --push --no-load           only push: needs no engine at all
+  uaitrain pack --engine torch             train with our engine on PyTorch, also on CPUs
   uaitrain pack --layout images            both images into an OCI layout folder
   printf %s "$PASSWORD" | uaitrain pack --push --username me --password-stdin
 
@@ -50,7 +51,9 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-check", action="store_true", help="pack even if the preflight objects")
     group.add_argument("--no-load", action="store_true", help="leave the local engine alone")
     group.add_argument(
-        "--engine", choices=("docker", "podman"), help="which engine loads the images"
+        "--container-engine",
+        choices=CONTAINER_ENGINES,
+        help="which engine loads the images",
     )
     group.add_argument(
         "--layout",
@@ -90,7 +93,7 @@ def options_from(arguments: argparse.Namespace, access: Any, *, push: bool) -> P
         push=push,
         load=not arguments.no_load,
         check=not arguments.no_check,
-        engine=arguments.engine,
+        engine=arguments.container_engine,
         layout=arguments.layout.absolute() if arguments.layout else None,
         archive=arguments.archive.absolute() if arguments.archive else None,
         manifest_format=arguments.manifest_format,

@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--cpu", dest="accelerator", action="store_const", const=CPU, help="the default"
     )
     device.add_argument("--gpu", dest="accelerator", action="store_const", const=GPU)
-    parser.add_argument("--engine", metavar="NAME", help="docker or podman")
+    parser.add_argument("--container-engine", metavar="NAME", help="docker or podman")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--log", action="store_true", help="show the whole log as it comes")
     shown.add_argument(
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return _dry_run(arguments, spec, console)
     if arguments.interactive and not sys.stdin.isatty():
         raise UsageError("--interactive needs a terminal", next_step="leave --interactive out")
-    engine = require_engine(arguments.engine)
+    engine = require_engine(arguments.container_engine)
     facts = local_facts(engine)
     job = local_test.prepare(spec, arguments.accelerator, engine, facts)
     if arguments.interactive:
@@ -85,7 +85,7 @@ def _dry_run(arguments: argparse.Namespace, spec: TrainSpec, console: Console) -
     from uaitrain.runs import local_test
     from uaitrain.runs.container import new_name
 
-    facts = local_facts(find_engine(arguments.engine))
+    facts = local_facts(find_engine(arguments.container_engine))
     job = local_test.plan(spec, arguments.accelerator, facts)
     argv = local_test.request(job, None, facts, new_name()).argv
     if arguments.json:

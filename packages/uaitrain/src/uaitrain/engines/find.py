@@ -66,7 +66,7 @@ _INSTALL = {
 
 
 def wanted_programs(preferred: str | None = None) -> tuple[str, ...]:
-    """The programs to try, in order: ``--engine``, else ``UAITRAIN_ENGINE``, else all.
+    """The programs to try, in order: ``--container-engine``, else ``UAITRAIN_ENGINE``, else all.
 
     Raises UsageError for a program we cannot drive.
     """
@@ -74,7 +74,7 @@ def wanted_programs(preferred: str | None = None) -> tuple[str, ...]:
     if not wanted:
         return PROGRAMS
     if wanted not in PROGRAMS:
-        source = "--engine" if preferred else VARIABLE
+        source = "--container-engine" if preferred else VARIABLE
         raise UsageError(f"{source}: no such engine: {wanted!r}", allowed=" or ".join(PROGRAMS))
     return (wanted,)
 

@@ -66,6 +66,11 @@ class Image:
         config = dict(self.config) | {"history": [*self.config.get("history", []), *entries]}
         return replace(self, layers=(*self.layers, *layers), config=config)
 
+    def without_top(self) -> Image:
+        """A new image without the topmost layer and what the history says of it."""
+        config = dict(self.config) | {"history": list(self.config.get("history", []))[:-1]}
+        return replace(self, layers=self.layers[:-1], config=config)
+
     def configure(
         self,
         *,
