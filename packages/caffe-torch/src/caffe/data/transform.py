@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.lib.stride_tricks import sliding_window_view
 
 from caffe import blobproto
 from caffe.blob import Shape
@@ -62,12 +63,11 @@ class Transformer:
         with an axis for the batch in front. ``name(i)`` names image ``i`` in an error. Raises
         DataError."""
         count = len(images)
-        same = isinstance(images, np.ndarray)
-        for index in range(1 if same else count):
+        for index in range(1 if isinstance(images, np.ndarray) else count):
             self._judge(images[index].shape, out.shape[1:], name, index)
         draws = self._draws(count)
-        if same and not self._random_crop:
-            window, mean = self._window(images, *self._middle(images[0].shape))
+        if isinstance(images, np.ndarray):
+            window, mean = self._windows(images, draws)
             self._convert(window, mean, out)
             if self._mirror:
                 flipped = np.flatnonzero(draws[:, 0] & 1)
@@ -97,6 +97,21 @@ class Transformer:
         if not self.crop:
             return 0, 0
         return (shape[1] - self.crop) // 2, (shape[2] - self.crop) // 2
+
+    def _windows(self, images: Array, draws: Array) -> tuple[Array, Array | None]:
+        """The parts of images of one shape, and their means, gathered at once."""
+        if not self._random_crop:
+            return self._window(images, *self._middle(images[0].shape))
+        height, width = images.shape[2:]
+        rows = draws[:, -2] % np.uint32(height - self.crop + 1)
+        columns = draws[:, -1] % np.uint32(width - self.crop + 1)
+        size = (self.crop, self.crop)
+        all_windows = sliding_window_view(images, size, axis=(2, 3))
+        window = all_windows[np.arange(len(images)), :, rows, columns]
+        if self.mean is None:
+            return window, self.values
+        all_means = sliding_window_view(self.mean, size, axis=(1, 2))
+        return window, all_means[:, rows, columns].swapaxes(0, 1)
 
     def _window(self, image: Any, row: int, column: int) -> tuple[Array, Array | None]:
         """The part of ``image`` at ``row``, ``column``, and its mean."""
