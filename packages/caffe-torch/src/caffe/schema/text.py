@@ -165,9 +165,9 @@ def _missing(source: str, root: Node, path: str) -> DefinitionError:
     node = root.at(above)
     if node is None or not above:
         return DefinitionError(f"{source}: {path} is required and missing")
-    around = (*root.around(node.place), node)
     return DefinitionError(
-        f"{at(source, node.place)}: {subject(around[:-1])}{name} is required and missing",
+        f"{at(source, node.place)}: {subject(root.around(node.place))}"
+        f"{name} is required and missing",
         next_step=f"write {name} into this {node.name}",
     )
 
