@@ -13,11 +13,11 @@ from oracle.client import Oracle, OracleAbortedError
 ORACLE = """
     caffe.set_random_seed(int(args["seed"]))
     dims = " ".join("dim: %d" % size for size in args["shape"])
-    open("/tmp/n.prototxt", "w").write(
+    open("/data/n.prototxt", "w").write(
         'layer { name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param {'
         " shape { %s } data_filler { %s } data_filler { type: 'uniform' } } }"
         % (dims, str(args["filler"])))
-    net = caffe.Net("/tmp/n.prototxt", caffe.TRAIN)
+    net = caffe.Net("/data/n.prototxt", caffe.TRAIN)
     net.forward()
     out["a"] = net.blobs["a"].data
     out["b"] = net.blobs["b"].data

@@ -16,22 +16,22 @@ SEEDS = [0, 1, 1701, 2**31, 2**32 - 1]
 DUMMY = """
     filler = str(args["filler"])
     caffe.set_random_seed(int(args["seed"]))
-    open("/tmp/n.prototxt", "w").write(
+    open("/data/n.prototxt", "w").write(
         'layer { name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param {'
         " num: %d channels: 1 height: 1 width: 1 data_filler { %s } data_filler { %s } } }"
         % (int(args["count"]), filler, filler))
-    net = caffe.Net("/tmp/n.prototxt", caffe.TRAIN)
+    net = caffe.Net("/data/n.prototxt", caffe.TRAIN)
     net.forward()
     out["a"] = net.blobs["a"].data.ravel()
     out["b"] = net.blobs["b"].data.ravel()
 """
 DROPOUT = """
     caffe.set_random_seed(int(args["seed"]))
-    open("/tmp/n.prototxt", "w").write(
+    open("/data/n.prototxt", "w").write(
         'layer { name: "i" type: "Input" top: "a" input_param { shape { dim: %d } } }'
         'layer { name: "d" type: "Dropout" bottom: "a" top: "b" dropout_param {'
         " dropout_ratio: %s } }" % (int(args["count"]), str(args["ratio"])))
-    net = caffe.Net("/tmp/n.prototxt", caffe.TRAIN)
+    net = caffe.Net("/data/n.prototxt", caffe.TRAIN)
     net.blobs["a"].data[...] = 1
     for name in "xy":
         out[name] = net.forward()["b"] != 0
@@ -39,11 +39,11 @@ DROPOUT = """
 SHUFFLED = """
     caffe.set_random_seed(int(args["seed"]))
     count = int(args["count"])
-    open("/tmp/list", "w").write("".join("/data/dot.png %d\\n" % i for i in range(count)))
-    open("/tmp/n.prototxt", "w").write(
+    open("/data/list", "w").write("".join("/data/dot.png %d\\n" % i for i in range(count)))
+    open("/data/n.prototxt", "w").write(
         'layer { name: "i" type: "ImageData" top: "a" top: "b" image_data_param {'
-        ' source: "/tmp/list" batch_size: %d shuffle: true } }' % count)
-    net = caffe.Net("/tmp/n.prototxt", caffe.TRAIN)
+        ' source: "/data/list" batch_size: %d shuffle: true } }' % count)
+    net = caffe.Net("/data/n.prototxt", caffe.TRAIN)
     out["order"] = net.forward()["b"].astype(int)
 """
 

@@ -18,17 +18,17 @@ layer { name: "p" type: "InnerProduct" bottom: "c" top: "p" loss_weight: 1
 """
 ORACLE = """
     from caffe.proto import caffe_pb2
-    open("/tmp/net.prototxt", "w").write(str(args["net"]))
-    open("/tmp/solver.prototxt", "w").write(str(args["solver"]) +
-        ' net: "/tmp/net.prototxt" snapshot_prefix: "/tmp/s" solver_mode: CPU')
-    solver = caffe.get_solver("/tmp/solver.prototxt")
+    open("/data/net.prototxt", "w").write(str(args["net"]))
+    open("/data/solver.prototxt", "w").write(str(args["solver"]) +
+        ' net: "/data/net.prototxt" snapshot_prefix: "/data/s" solver_mode: CPU')
+    solver = caffe.get_solver("/data/solver.prototxt")
     rates = []
     for _ in range(int(args["count"])):
         solver.step(1)
         rates.append(solver.net.params["p"][1].diff[0])
     solver.snapshot()
     state = caffe_pb2.SolverState()
-    state.ParseFromString(open("/tmp/s_iter_%d.solverstate" % len(rates), "rb").read())
+    state.ParseFromString(open("/data/s_iter_%d.solverstate" % len(rates), "rb").read())
     out["rates"] = np.array(rates, np.float32)
     out["current_step"] = state.current_step
 """

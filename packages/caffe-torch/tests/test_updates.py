@@ -28,10 +28,11 @@ LR_MULTS, DECAY_MULTS = [1.0, 2.0, 0.0, 1.0], [1.0, 0.0, 1.0, 1.0]
 ORACLE = """
     import glob
     from caffe.proto import caffe_pb2
-    open("/tmp/net.prototxt", "w").write(str(args["net"]))
-    open("/tmp/solver.prototxt", "w").write(str(args["solver"]) +
-        ' net: "/tmp/net.prototxt" snapshot_prefix: "/tmp/s" lr_policy: "fixed" solver_mode: CPU')
-    solver = caffe.get_solver("/tmp/solver.prototxt")
+    open("/data/net.prototxt", "w").write(str(args["net"]))
+    open("/data/solver.prototxt", "w").write(str(args["solver"]) +
+        ' net: "/data/net.prototxt" snapshot_prefix: "/data/s" lr_policy: "fixed" random_seed: 3'
+        " solver_mode: CPU")
+    solver = caffe.get_solver("/data/solver.prototxt")
     blobs = [blob for name in "pq" for blob in solver.net.params[name]]
     for index, blob in enumerate(blobs):
         out["before%d" % index] = blob.data.copy()
@@ -40,7 +41,7 @@ ORACLE = """
         solver.step(1)
         solver.snapshot()
         state = caffe_pb2.SolverState()
-        state.ParseFromString(open("/tmp/s_iter_%d.solverstate" % (step + 1), "rb").read())
+        state.ParseFromString(open("/data/s_iter_%d.solverstate" % (step + 1), "rb").read())
         for index, blob in enumerate(blobs):
             out["data%d_%d" % (index, step)] = blob.data.copy()
             out["diff%d_%d" % (index, step)] = blob.diff.copy()
@@ -118,7 +119,7 @@ def test_weights_gradients_and_history_are_the_oracles_after_each_update(
             want = real[f"{name}_{iteration}"]
             scale = max(float(np.abs(want).max()), 1e-30)
             np.testing.assert_allclose(
-                value.numpy(), want, rtol=0, atol=3e-7 * scale, err_msg=f"{name} {iteration}"
+                value.numpy(), want, rtol=0, atol=1e-6 * scale, err_msg=f"{name} {iteration}"
             )
 
 

@@ -29,7 +29,9 @@ class Oracle:
         self.folder = folder
         shutil.copy(Path(__file__).with_name("server.py"), folder / "oracle_server.py")
         namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-        enter = ["sh", "-c", _ENTER, str(caffe_root()), str(folder), "+0:+0"]
+        # Each oracle has a /tmp of its own: several runs of the tests may go on at once.
+        private = f'mount -t tmpfs tmpfs "$0/tmp" && {_ENTER}'
+        enter = ["sh", "-c", private, str(caffe_root()), str(folder), "+0:+0"]
         program = ["/usr/bin/python3", "/data/oracle_server.py"]
         self._process = subprocess.Popen(
             [*namespace, *enter, *program],
