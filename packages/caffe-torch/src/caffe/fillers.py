@@ -23,7 +23,7 @@ from caffe.ziggurat import Floats
 Refuse = Callable[[str], CaffeError]
 Filler = Callable[[Any, Shape, Random], Floats]
 
-_NORM: Any = caffe_pb2.FillerParameter  # type: ignore[attr-defined]
+_NORM: Any = caffe_pb2.FillerParameter
 
 
 def fill(filler: Any, shape: Shape, random: Random, refuse: Refuse) -> torch.Tensor:
