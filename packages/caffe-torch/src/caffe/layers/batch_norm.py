@@ -8,8 +8,8 @@ m = 1), and f := fraction · f + 1. With ``use_global_stats`` (by default in TES
 the sums divided by f, or with zeros where f is 0.
 
 torch's batch_norm keeps a running average in place of the sums; its kernels do the rest. On a CPU
-they compute x · a + b where Caffe subtracts first, so their last digits go where the mean is much
-larger than the deviation; one value a channel gives the exact zero here.
+they compute x · a + b where Caffe subtracts first, so last digits differ where the mean is much
+larger than the deviation; one value a channel gives Caffe's exact zero here.
 """
 
 from __future__ import annotations
