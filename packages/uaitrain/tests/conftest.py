@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.bases import caffe_base  # noqa: F401 a fixture
+from support.bases import caffe_base, torch_base  # noqa: F401 fixtures
 from support.engines import docker_engine, podman_engine  # noqa: F401 fixtures
 from support.registry import PASSWORD, USERNAME, RunningRegistry, running_registry
 from support.tiny_image import tiny  # noqa: F401 a fixture

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uaitrain import atomic, destinations
 from uaitrain.access import Registries
 from uaitrain.assemble import Base, RunManifest, assemble
-from uaitrain.bases import catalogue
+from uaitrain.bases import catalogue, labels
 from uaitrain.bases.probe import has_python
 from uaitrain.bases.resolve import ResolvedBase, resolve_base
 from uaitrain.bases.store import Store
@@ -33,7 +33,15 @@ from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
 from uaitrain.origin import created_at, source_date_epoch
 from uaitrain.paths import cache_dir
-from uaitrain.preflight import BaseFacts, Finding, Severity, Subject, run_checks
+from uaitrain.preflight import (
+    BaseFacts,
+    EngineAnswer,
+    Finding,
+    Severity,
+    Subject,
+    ask_engine,
+    run_checks,
+)
 from uaitrain.preflight.memory import Memory, key_of
 from uaitrain.progress import Progress
 from uaitrain.runlog import RunLog
@@ -56,6 +64,7 @@ class Prepared:
     inventory: Inventory
     bases: Mapping[str, ResolvedBase]
     findings: tuple[Finding, ...]
+    engine: EngineAnswer | None = None
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -83,9 +92,10 @@ def prepare(
     check: bool = True,
     remember: bool = False,
 ) -> Prepared:
-    """Read the folder, find the bases, run the preflight.
+    """Read the folder, find the bases, run the preflight, our engine's word included.
 
-    With ``remember`` a job of which nothing changed gets the findings of the last time.
+    With ``remember`` a job of which nothing changed gets the findings of the last time, and the
+    engine, which takes seconds to start, is asked only where an image stands on it.
     """
     began = time.time_ns()
     with log.phase("reading the code folder"):
@@ -101,12 +111,15 @@ def prepare(
                 base.python or None,
                 has_python(base.image, local=base.local),
                 base.accelerator == CPU,
+                base.image.labels.get(labels.ENGINE, ""),
             )
             for accelerator, base in bases.items()
         }
         subject = Subject(spec, inventory, facts)
-        findings = _checked(subject, began) if remember else run_checks(subject)
-    return Prepared(inventory, bases, findings)
+        if remember:
+            return Prepared(inventory, bases, _checked(subject, began))
+        findings, answer = ask_engine(subject, run_checks(subject))
+    return Prepared(inventory, bases, findings, answer)
 
 
 def _checked(subject: Subject, began: int) -> tuple[Finding, ...]:
@@ -115,6 +128,8 @@ def _checked(subject: Subject, began: int) -> tuple[Finding, ...]:
     found = memory.recall(key) if key else None
     if found is None:
         found = run_checks(subject)
+        if any(base.engine for base in subject.bases.values()):
+            found, _ = ask_engine(subject, found)
         if key:
             memory.remember(key, found)
     return found

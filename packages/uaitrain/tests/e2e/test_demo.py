@@ -12,7 +12,9 @@ from support.bases import REPOSITORY, BuiltBase
 RESULTS = REPOSITORY / ".state" / "demo" / "test" / "output"
 
 
-def test_the_demo_trains_lenet_by_the_command_that_pack_wrote(caffe_base: BuiltBase) -> None:
+def test_the_demo_trains_lenet_by_the_command_that_pack_wrote(
+    caffe_base: BuiltBase, torch_base: BuiltBase
+) -> None:
     done = subprocess.run(
         [sys.executable, str(REPOSITORY / "scripts" / "demo.py")],
         cwd=REPOSITORY,
@@ -28,7 +30,7 @@ def test_the_demo_trains_lenet_by_the_command_that_pack_wrote(caffe_base: BuiltB
     assert accuracy
     assert float(accuracy[1]) >= 0.97
     assert "without the password: refused" in done.stdout
-    assert "GPU image stands on the CPU build" in done.stdout
+    assert "the GPU image stands on its CPU" in done.stdout
     assert {"lenet_iter_1000.caffemodel", "lenet_iter_1000.solverstate", "log"} <= {
         path.name for path in RESULTS.iterdir()
     }

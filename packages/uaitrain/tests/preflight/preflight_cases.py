@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 
 from preflight_job import Job, make_lmdb
-from uaitrain.preflight import code_folder, secrets
+from uaitrain.preflight import EngineAnswer, code_folder, secrets
 
 IMAGES = (
     'layer {{ name: "i" type: "ImageData" top: "data" top: "label"'
@@ -27,6 +27,15 @@ def _no_python2(job: Job) -> None:
 def _newer_python(job: Job) -> None:
     job.own_main("with a b c:\n    pass\n")
     job.base("cpu", python="3.99")
+
+
+def _refused_by_an_engine_here(job: Job) -> None:
+    job.engine = EngineAnswer(error={"what": 'layer "conv": kernel_size is 0', "allowed": ""})
+
+
+def _refused_by_the_images_engine(job: Job) -> None:
+    _refused_by_an_engine_here(job)
+    job.base("cpu", engine="caffe-torch 0.1.0")
 
 
 def _main_folder(job: Job) -> None:
@@ -223,6 +232,8 @@ CASES: dict[str, Callable[[Job], None]] = {
     "snapshot-finished": lambda job: job.state(iteration=500) and None,
     "base-without-python": lambda job: job.base("cpu", has_python=False),
     "base-cpu-build": lambda job: job.base("gpu", is_cpu_build=True),
+    "engine-refuses": _refused_by_the_images_engine,
+    "engine-doubts": _refused_by_an_engine_here,
     "code-empty": lambda job: job.ignore.append("*"),
     "code-large": _large,
     "code-holds-database": _code_database,

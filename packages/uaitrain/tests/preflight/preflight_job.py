@@ -11,7 +11,7 @@ from typing import Any
 import lmdb
 from uaitrain.files.select import select
 from uaitrain.frameworks.caffe_schema import caffe_pb2
-from uaitrain.preflight import BaseFacts, Finding, Subject, run_checks
+from uaitrain.preflight import BaseFacts, EngineAnswer, Finding, Subject, run_checks
 from uaitrain.spec import Framework, Target, TrainSpec
 
 SOLVER = """\
@@ -86,6 +86,7 @@ class Job:
     spec: TrainSpec
     ignore: list[str] = field(default_factory=list)
     bases: dict[str, BaseFacts] = field(default_factory=dict)
+    engine: EngineAnswer | None = None
 
     @property
     def code(self) -> Path:
@@ -142,8 +143,12 @@ class Job:
         return path
 
     def findings(self) -> tuple[Finding, ...]:
+        return run_checks(self.subject)
+
+    @property
+    def subject(self) -> Subject:
         inventory = select(self.code, self.ignore)
-        return run_checks(Subject(self.spec, inventory, self.bases))
+        return Subject(self.spec, inventory, self.bases, self.engine)
 
     def names(self) -> list[str]:
         return [finding.check for finding in self.findings()]

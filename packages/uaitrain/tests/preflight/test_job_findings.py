@@ -313,7 +313,8 @@ def test_findings_render_as_text_for_people(job: Job) -> None:
         "\n"
         "warning: the gpu base caffe-gpu is a CPU build [base-cpu-build]\n"
         "    why: the GPU run fails at once: this build has no GPU mode\n"
-        "    mend: choose a GPU base (--base-gpu) before you deploy\n"
+        "    mend: build one (uaitrain base build caffe-1.0.0 --engine torch --accelerator gpu) "
+        "or name one (--base-gpu)\n"
         "\n"
         "preflight: 1 error, 1 warning\n"
     )

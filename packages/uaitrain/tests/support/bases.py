@@ -14,6 +14,7 @@ from uaitrain.oci.image import Image
 from uaitrain.oci.layout import Layout
 
 CAFFE_BASE = "caffe-1.0.0-debian11-cpu"
+TORCH_BASE = "caffe-torch-debian12-cpu"
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 
@@ -38,12 +39,25 @@ def kept_cache() -> Path:
     return Path(given) if given else REPOSITORY / ".state" / "test-cache"
 
 
-@pytest.fixture(scope="session")
-def caffe_base() -> BuiltBase:
-    """Real BVLC Caffe 1.0.0 on Debian 11: the first run builds it, which takes a minute."""
+def _built(name: str) -> BuiltBase:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UAITRAIN_CACHE", str(kept_cache()))
         store = Store.default()
-        entry = catalogue.by_name(catalogue.load(Path("/nonexistent")), CAFFE_BASE)
-        built = build(recipe.load(entry.recipe, CAFFE_BASE), mmdebstrap.find_builder(), store)
-    return BuiltBase(CAFFE_BASE, kept_cache(), store.layout, built.image)
+        entry = catalogue.by_name(catalogue.load(Path("/nonexistent")), name)
+        built = build(recipe.load(entry.recipe, name), mmdebstrap.find_builder(), store)
+    return BuiltBase(name, kept_cache(), store.layout, built.image)
+
+
+@pytest.fixture(scope="session")
+def caffe_base() -> BuiltBase:
+    """Real BVLC Caffe 1.0.0 on Debian 11: the first run builds it, which takes a minute."""
+    return _built(CAFFE_BASE)
+
+
+@pytest.fixture(scope="session")
+def torch_base() -> BuiltBase:
+    """Our engine, as it is in this repository, on PyTorch's CPU build and Debian 12.
+
+    The first run builds the base, which takes a minute; later ones renew the engine's layer.
+    """
+    return _built(TORCH_BASE)

@@ -42,7 +42,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     prepared = prepare(spec, registries, RunLog())
     if arguments.json:
         rows = [asdict(f) | {"severity": f.severity.value} for f in prepared.findings]
-        console.json({"findings": rows, "errors": len(prepared.errors)})
+        engine = asdict(prepared.engine) if prepared.engine else None
+        console.json({"findings": rows, "errors": len(prepared.errors), "engine": engine})
         return PreflightError.exit_code if prepared.errors else EXIT_OK
     console.out(render(prepared.findings) if prepared.findings else "nothing found: ready to pack")
+    if prepared.engine and prepared.engine.facts:
+        from uaitrain.preflight.engine import summary
+
+        console.out(summary(prepared.engine.facts))
     return PreflightError.exit_code if prepared.errors else EXIT_OK

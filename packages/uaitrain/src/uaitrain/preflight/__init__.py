@@ -6,15 +6,26 @@ family is a module, a row in :data:`CHECKS` (checks.py) and its rules in docs/ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uaitrain.preflight.finding import Finding, Severity
-from uaitrain.preflight.subject import BaseFacts, Subject
+from uaitrain.preflight.subject import BaseFacts, EngineAnswer, Subject
 
 if TYPE_CHECKING:
     from uaitrain.preflight.checks import CHECKS, RULES
 
-__all__ = ["CHECKS", "RULES", "BaseFacts", "Finding", "Severity", "Subject", "run_checks"]
+__all__ = [
+    "CHECKS",
+    "RULES",
+    "BaseFacts",
+    "EngineAnswer",
+    "Finding",
+    "Severity",
+    "Subject",
+    "ask_engine",
+    "run_checks",
+]
 
 _ORDER = {severity: index for index, severity in enumerate(Severity)}
 
@@ -27,6 +38,23 @@ def run_checks(subject: Subject) -> tuple[Finding, ...]:
     look = Look(subject)
     found = [finding for _, check in checks.CHECKS for finding in check(look)]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+
+
+def ask_engine(
+    subject: Subject, findings: tuple[Finding, ...]
+) -> tuple[tuple[Finding, ...], EngineAnswer | None]:
+    """The findings with what our engine has to add, and its answer.
+
+    A job with errors is not shown to it: it would only tell them again.
+    """
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        return findings, None
+    from uaitrain.preflight import engine
+    from uaitrain.preflight.look import Look
+
+    answer = engine.ask(Look(subject))
+    more = tuple(engine.check(Look(replace(subject, engine=answer))))
+    return tuple(sorted((*findings, *more), key=lambda f: _ORDER[f.severity])), answer
 
 
 def __getattr__(name: str) -> object:

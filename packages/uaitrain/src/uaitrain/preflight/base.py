@@ -19,7 +19,7 @@ CPU_BUILD = warning(
     "base-cpu-build",
     "the GPU image's base is a CPU build of the framework",
     "the GPU run fails at once: this build has no GPU mode",
-    "uaitrain base build caffe-1.0.0 --engine torch --accelerator gpu, or name another GPU base "
+    "build one (uaitrain base build caffe-1.0.0 --engine torch --accelerator gpu) or name one "
     "(--base-gpu)",
 )
 RULES = (NO_PYTHON, CPU_BUILD)

@@ -9,6 +9,7 @@ from uaitrain.preflight import (
     code_folder,
     data_rules,
     data_sources,
+    engine,
     main_file,
     net,
     output,
@@ -31,6 +32,7 @@ CHECKS: tuple[tuple[str, Callable[[Look], Iterable[Finding]]], ...] = (
     ("output", output.check),
     ("snapshot", snapshot.check),
     ("base", base.check),
+    ("engine", engine.check),
     ("code-folder", code_folder.check),
     ("secrets", secrets.check),
 )
@@ -45,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     *output.RULES,
     *snapshot.RULES,
     *base.RULES,
+    *engine.RULES,
     *code_folder.RULES,
     *secrets.RULES,
 )
