@@ -2,7 +2,7 @@
 
 MNIST is packed into two images with caffe_tool.py, the GPU image goes to a registry that asks for
 a password, and the CPU command from uaitrain_cmd.txt trains LeNet with BVLC Caffe 1.0. The GPU
-image stands on the CPU variant of the GPU base, because that has 2.8 GB.
+image stands on the CPU variant of the GPU base, because that has 3.0 GB.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def main() -> None:
         say("3. The manual's folder: code/, caffe_tool.py, and two LMDBs made from MNIST")
         job = lay_out()
         say("4. Pack both images and push the GPU image")
-        print("   The GPU base has 2.8 GB, too much for a demo: the GPU image stands on its CPU")
+        print("   The GPU base has 3.0 GB, too much for a demo: the GPU image stands on its CPU")
         print("   variant, with the same engine on PyTorch's CPU build. For the real one:")
         print("   uaitrain base build caffe-1.0.0 --engine torch --accelerator gpu")
         with timed("pack and push"):

@@ -38,6 +38,10 @@ def _refused_by_the_images_engine(job: Job) -> None:
     job.base("cpu", engine="caffe-torch 0.1.0")
 
 
+def _engine_failed(job: Job) -> None:
+    job.engine = EngineAnswer(failure="it failed: ImportError: no torch")
+
+
 def _main_folder(job: Job) -> None:
     (job.code / "run.py").mkdir()
     (job.code / "run.py" / "a.py").write_text("a = 1\n")
@@ -234,6 +238,7 @@ CASES: dict[str, Callable[[Job], None]] = {
     "base-cpu-build": lambda job: job.base("gpu", is_cpu_build=True),
     "engine-refuses": _refused_by_the_images_engine,
     "engine-doubts": _refused_by_an_engine_here,
+    "engine-failed": _engine_failed,
     "code-empty": lambda job: job.ignore.append("*"),
     "code-large": _large,
     "code-holds-database": _code_database,

@@ -57,6 +57,22 @@ def test_nothing_is_built_that_would_run_the_users_code_or_write_a_file(job: Job
     assert ask_engine(job.subject, ()) == ((), None)
 
 
+def test_an_engine_that_breaks_stops_no_pack(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho ImportError: no torch >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(engine, "find", lambda: [str(broken)])
+    job.base("cpu", engine="caffe-torch 0.1.0")
+    (finding,), answer = ask_engine(job.subject, ())
+
+    assert answer
+    assert (answer.facts, answer.error) == (None, None)
+    assert finding.severity is Severity.NOTE
+    assert "ImportError: no torch" in finding.what
+
+
 def test_bvlcs_own_program_is_not_taken_for_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

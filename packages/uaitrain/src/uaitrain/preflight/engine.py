@@ -17,7 +17,7 @@ from typing import Any
 
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look
-from uaitrain.preflight.rule import error, warning
+from uaitrain.preflight.rule import error, note, warning
 from uaitrain.preflight.subject import EngineAnswer
 from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR
 
@@ -39,12 +39,20 @@ DOUBTS = warning(
     "Caffe's own engine most likely refuses the same",
     "look at the definition",
 )
-RULES = (REFUSES, DOUBTS)
+FAILED = note(
+    "engine-failed",
+    "caffe-torch, which is installed here, did not answer",
+    "shapes and memory were not looked at",
+    "caffe shapes --solver FILE shows why",
+)
+RULES = (REFUSES, DOUBTS, FAILED)
 
 
 def check(look: Look) -> Iterator[Finding]:
     """What the engine's answer, which was asked for before, has against the job."""
     answer = look.subject.engine
+    if answer is not None and answer.failure:
+        yield FAILED.finding(f"caffe-torch: {answer.failure}")
     if answer is None or not answer.error:
         return
     ours = any(base.engine for base in look.subject.bases.values())
@@ -99,7 +107,7 @@ def _words(solver: Path, places: Mapping[str, Path]) -> list[str]:
     return ["shapes", "--solver", str(solver), *maps, "--json"]
 
 
-def _run(argv: list[str], folder: Path) -> EngineAnswer | None:
+def _run(argv: list[str], folder: Path) -> EngineAnswer:
     try:
         done = subprocess.run(
             argv,
@@ -111,8 +119,10 @@ def _run(argv: list[str], folder: Path) -> EngineAnswer | None:
             timeout=PATIENCE_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    except subprocess.TimeoutExpired:
+        return EngineAnswer(failure=f"no answer in {PATIENCE_SECONDS} seconds")
+    except OSError as failure:
+        return EngineAnswer(failure=f"it cannot be started: {failure.strerror}")
     try:
         told = json.loads(done.stdout)
     except ValueError:
@@ -122,7 +132,7 @@ def _run(argv: list[str], folder: Path) -> EngineAnswer | None:
     if isinstance(told, dict) and isinstance(told.get("error"), dict):
         return EngineAnswer(error=told["error"])
     last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-    return EngineAnswer(error={"what": f"it failed: {last}"})
+    return EngineAnswer(failure=f"it failed: {last}")
 
 
 def summary(facts: Mapping[str, Any]) -> str:

@@ -28,10 +28,12 @@ class BaseFacts:
 
 @dataclass(frozen=True)
 class EngineAnswer:
-    """What our engine says of the job: ``facts`` (shapes, memory) or an ``error``."""
+    """What our engine says of the job: ``facts`` (shapes, memory) or an ``error``; ``failure``
+    tells why it says nothing."""
 
     facts: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True)
