@@ -221,7 +221,9 @@ def _decisions(net: Net) -> Iterator[str]:
 
 
 def _is_max_pooling(param: Any) -> bool:
-    return param.type == "Pooling" and param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
+    return bool(
+        param.type == "Pooling" and param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX
+    )
 
 
 def _choices(param: Any, bottom: torch.Tensor) -> torch.Tensor:

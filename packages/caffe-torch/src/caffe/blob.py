@@ -50,7 +50,12 @@ class Memory:
             self._host, self._fixed = None, False
         elif self._host_is_newer:
             assert self._host is not None
-            tensor.copy_(self._host.view(tensor.shape))
+            host = self._host.view(tensor.shape)
+            if self._fixed:
+                tensor.copy_(host)
+            else:
+                # Another blob may share the old tensor, as the bottom of a slice does.
+                tensor = self._tensor = host.to(self._device)
             self._host_is_newer = False
         return tensor if tensor.shape == shape else tensor.reshape(shape)
 

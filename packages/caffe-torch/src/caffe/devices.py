@@ -37,7 +37,7 @@ def chosen(ids: str, number: int = 0) -> list[torch.device]:
     if missing or not wanted:
         raise DeviceError(
             f"GPU {', '.join(map(str, missing)) or ids} is not here: torch sees {there} GPUs"
-            + ("" if torch.backends.cuda.is_built() else " and was built without CUDA"),
+            + ("" if torch.version.cuda is not None else " and was built without CUDA"),
             next_step="solver_mode: CPU, or start the container with GPUs and a GPU image",
         )
     if len(set(wanted)) != len(wanted):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caffe.net import Net
-from caffe.wiring import Node
+from caffe.node import Node
 
 FLOAT = 4
 _KEPT = {"Pooling": 8, "Dropout": 4, "LRN": 4, "BatchNorm": 4, "SoftmaxWithLoss": 4}

@@ -7,7 +7,7 @@ layer made, so nothing is copied, unless somebody has looked at the blob through
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,14 +17,18 @@ from caffe.blob import Blob
 from caffe.errors import ShapeError, SnapshotError, UsageError
 from caffe.flat import FlatParameters
 from caffe.layers.base import TRAIN, Context, Layer, text
+from caffe.learnables import Learnable
 from caffe.log import Log, number, silent
+from caffe.node import Node
 from caffe.random import Random
-from caffe.wiring import Learnable, Node, wire
+from caffe.wiring import Where, wire
 
 
 class Net:
     """``param`` is a NetParameter in 1.0 form whose ``state`` tells phase, level and stages.
 
+    ``where`` tells where a layer of it stands, for errors. ``before_forward`` and its three kin
+    are called with the number of each layer that is passed.
     Raises DefinitionError, ShapeError or DataError for a net that cannot be.
     """
 
@@ -37,14 +41,19 @@ class Net:
         rank: int = 0,
         ranks: int = 1,
         log: Log = silent,
+        where: Where = lambda param: "",
     ) -> None:
         self.device = device or torch.device("cpu")
         self.phase: int = param.state.phase
         self.log = log
         self.debug_info = False
+        self.before_forward: list[Callable[[int], object]] = []
+        self.after_forward: list[Callable[[int], object]] = []
+        self.before_backward: list[Callable[[int], object]] = []
+        self.after_backward: list[Callable[[int], object]] = []
         self._no_loss = torch.zeros((), device=self.device)
-        context = Context(self.phase, self.device, random or Random(), rank, ranks)
-        wiring = wire(param, context, log)
+        context = Context(self.phase, self.device, random or Random(), rank, ranks, log)
+        wiring = wire(param, context, log, where)
         self.name = wiring.name
         self.param = wiring.param
         self.nodes = wiring.nodes
@@ -98,12 +107,16 @@ class Net:
         total = self._no_loss
         for index in range(start, last + 1):
             node = self.nodes[index]
+            for hook in self.before_forward:
+                hook(index)
             self._forward(node)
             for top, weight in zip(node.tops, node.loss_weights, strict=True):
                 if weight:
                     total = total + (top.data * top.diff).sum()
             if self.debug_info:
                 self._tell_forward(node)
+            for hook in self.after_forward:
+                hook(index)
         return total
 
     def _forward(self, node: Node) -> None:
@@ -141,21 +154,27 @@ class Net:
         first = len(self.nodes) - 1 if start is None else start
         for index in range(first, end - 1, -1):
             node = self.nodes[index]
-            if not node.needs_backward:
-                continue
-            diffs: list[Any]
-            if node.layer.takes_missing_diffs:
-                diffs = [top.diff if top.diff_memory.known else None for top in node.tops]
-            else:
-                diffs = [top.diff for top in node.tops]
-            found = node.layer.backward(diffs, node.wanted)
-            for bottom, wanted, diff in zip(node.bottoms, node.wanted, found, strict=True):
-                if wanted and diff is not None:
-                    bottom.diff = diff
-            if self.debug_info:
-                self._tell_backward(node)
+            for hook in self.before_backward:
+                hook(index)
+            if node.needs_backward:
+                self._backward(node)
+            for hook in self.after_backward:
+                hook(index)
         if self.debug_info:
             self._tell_parameters()
+
+    def _backward(self, node: Node) -> None:
+        diffs: list[Any]
+        if node.layer.takes_missing_diffs:
+            diffs = [top.diff if top.diff_memory.known else None for top in node.tops]
+        else:
+            diffs = [top.diff for top in node.tops]
+        found = node.layer.backward(diffs, node.wanted)
+        for bottom, wanted, diff in zip(node.bottoms, node.wanted, found, strict=True):
+            if wanted and diff is not None:
+                bottom.diff = diff
+        if self.debug_info:
+            self._tell_backward(node)
 
     def clear_learnable_diffs(self) -> None:
         self.flat.diff.zero_()
@@ -185,10 +204,11 @@ class Net:
                     )
                 blob.share_data(theirs_blob)
 
-    def copy_trained_layers_from(self, weights: Any) -> None:
+    def copy_trained_layers_from(self, weights: Any, *, whole: bool = False) -> None:
         """Take the blobs of a NetParameter in 1.0 form, layer by layer, by name.
 
-        Layers that the net lacks are passed over; so are layers of the net that the weights lack.
+        Layers that the net lacks are passed over; so are layers of the net that the weights lack,
+        unless ``whole``: a snapshot that is gone on from has them all, or it was cut short.
         Raises SnapshotError, naming every blob that does not fit, before anything is copied.
         """
         mine = {node.layer.name: node.layer for node in self.nodes}
@@ -213,6 +233,13 @@ class Net:
                         "in the net"
                     )
                 plan.append((blob, proto))
+        if whole:
+            there = {source.name for source in weights.layer}
+            problems += [
+                f'layer "{name}" is missing in the weights'
+                for name, layer in mine.items()
+                if layer.learnable and name not in there
+            ]
         if problems:
             raise SnapshotError(
                 f'the weights do not fit the net "{self.name}": {"; ".join(problems)}',

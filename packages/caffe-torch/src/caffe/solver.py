@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from caffe import rates, schema, snapshot, weights
+from caffe import rates, report, schema, snapshot, solver_nets, weights
 from caffe.errors import DefinitionError, NumericError, SnapshotError
 from caffe.layers.base import TEST, TRAIN
 from caffe.log import WARNING, Log, number, silent
@@ -92,8 +92,9 @@ class Solver:
         self._told_nan = False
         self.log("solver.cpp:57", "Solver scaffolding done.")
 
-    def _net(self, param: Any, phase: int, state: Any) -> Net:
+    def _net(self, definition: schema.Definition, phase: int, state: Any) -> Net:
         """State: the solver's phase, then what the net says, then what the solver says."""
+        param = definition.message
         merged = caffe_pb2.NetState(phase=phase)
         merged.MergeFrom(param.state)
         if state is not None:
@@ -106,32 +107,20 @@ class Solver:
             rank=self.rank,
             ranks=self.ranks,
             log=self.log,
+            where=definition.where_is,
         )
         for path in self.param.weights:
             weights.load(net, path)
         return net
 
     def _train_net(self) -> Net:
-        param = self.param
-        if param.HasField("train_net_param"):
-            self.log("solver.cpp:90", "Creating training net specified in train_net_param.")
-            definition = schema.upgrade_net(param.train_net_param)
-        elif param.HasField("train_net"):
-            self.log(
-                "solver.cpp:94", f"Creating training net from train_net file: {param.train_net}"
-            )
-            definition = schema.read_net(param.train_net).message
-        elif param.HasField("net_param"):
-            self.log("solver.cpp:98", "Creating training net specified in net_param.")
-            definition = schema.upgrade_net(param.net_param)
-        else:
-            self.log("solver.cpp:102", f"Creating training net from net file: {param.net}")
-            definition = schema.read_net(param.net).message
-        return self._net(definition, TRAIN, param.train_state)
+        definition, place, source = solver_nets.train(self.param)
+        self.log(place, f"Creating training net {source}")
+        return self._net(definition, TRAIN, self.param.train_state)
 
     def _test_nets(self) -> list[Net]:
         nets = []
-        for index, (definition, source) in enumerate(test_definitions(self.param)):
+        for index, (definition, source) in enumerate(solver_nets.tests(self.param)):
             self.log("solver.cpp:190", f"Creating test net (#{index}) specified by {source}")
             state = self.param.test_state[index] if self.param.test_state else None
             nets.append(self._net(definition, TEST, state))
@@ -209,9 +198,7 @@ class Solver:
         rate = self.rate.at(self.iter)
         if self.param.lr_policy == "multistep" and self.rate.current_step != step:
             step = self.rate.current_step
-            self.log(
-                "sgd_solver.cpp:50", f"MultiStep Status: Iteration {self.iter}, step = {step}"
-            )
+            self.log("sgd_solver.cpp:50", f"MultiStep Status: Iteration {self.iter}, step = {step}")
         if self.param.display and self.iter % self.param.display == 0:
             self.log("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
         clipped = self.update.clip(self.param.clip_gradients)
@@ -262,7 +249,7 @@ class Solver:
         if self.param.test_compute_loss:
             self.log("solver.cpp:399", f"Test loss: {number(float(loss) / rounds)}")
         means = {name: total / rounds for name, total in sums.items()}
-        for line in _outputs(net, means):
+        for line in report.outputs(net, means):
             self.log("solver.cpp:414", f"    Test net output {line}")
 
     def snapshot(self) -> Path:
@@ -305,7 +292,7 @@ class Solver:
                     next_step="resume with the net that wrote it",
                 )
         if state.learned_net:
-            weights.load(self.net, state.learned_net)
+            weights.load(self.net, state.learned_net, whole=True)
         self.log("sgd_solver.cpp:326", "SGDSolver: restoring history")
         for mine, theirs in zip(self.update.history, state.history, strict=True):
             mine.copy_(torch.from_numpy(theirs))
@@ -343,7 +330,7 @@ class Solver:
         )
         self._last_display = (now, self.iter)
         values = {name: self.net.blobs[name].data.reshape(-1) for name in self.net.outputs}
-        for line in _outputs(self.net, values):
+        for line in report.outputs(self.net, values):
             self.log("solver.cpp:258", f"    Train net output {line}")
 
     def _check(self, loss: torch.Tensor) -> None:
@@ -357,32 +344,3 @@ class Solver:
         if self.stop_on_nan:
             raise NumericError(what, next_step=next_step)
         self.log("solver.cpp:239", f"{what}; next: {next_step}", WARNING)
-
-
-def test_definitions(param: Any) -> list[tuple[Any, str]]:
-    """The NetParameter and source of every test net, in Caffe's order: test_net_param, test_net,
-    then the general net once for each test_iter that is left."""
-    found = [(schema.upgrade_net(net), "test_net_param") for net in param.test_net_param]
-    found += [(schema.read_net(path).message, f"test_net file: {path}") for path in param.test_net]
-    for _ in range(len(param.test_iter) - len(found)):
-        if param.HasField("net_param"):
-            found.append((schema.upgrade_net(param.net_param), "net_param"))
-        elif param.HasField("net"):
-            found.append((schema.read_net(param.net).message, f"net file: {param.net}"))
-    return found
-
-
-def _outputs(net: Net, values: dict[str, torch.Tensor]) -> list[str]:
-    """``#0: accuracy = 0.97`` for every element of every output."""
-    loss_weights = {
-        name: weight
-        for node in net.nodes
-        for name, weight in zip(node.top_names, node.loss_weights, strict=True)
-    }
-    lines = []
-    for name, tensor in values.items():
-        for value in tensor.tolist():
-            weight = loss_weights.get(name, 0.0)
-            tail = f" (* {number(weight)} = {number(weight * value)} loss)" if weight else ""
-            lines.append(f"#{len(lines)}: {name} = {number(value)}{tail}")
-    return lines

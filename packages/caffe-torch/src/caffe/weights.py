@@ -19,12 +19,13 @@ Array = np.ndarray[Any, Any]
 FilePath = str | os.PathLike[str]
 
 
-def save(net: Net, path: FilePath, *, diff: bool = False) -> None:
-    """Write all layers of ``net`` with their learnable blobs; HDF5 where the name ends in ``.h5``.
+def save(net: Net, path: FilePath, *, diff: bool = False, hdf5: bool | None = None) -> None:
+    """Write all layers of ``net`` with their learnable blobs; HDF5 where the name ends in ``.h5``
+    if ``hdf5`` does not say.
 
     ``diff``: gradients too. Raises SnapshotError.
     """
-    if os.fspath(path).endswith(".h5"):
+    if os.fspath(path).endswith(".h5") if hdf5 is None else hdf5:
         snapshot.write_weights_hdf5(path, [_owned(net, index) for index in range(len(net.nodes))],
                                     diff=diff)  # fmt: skip
     else:
@@ -43,13 +44,13 @@ def to_proto(net: Net, *, diff: bool = False) -> Any:
     return message
 
 
-def load(net: Net, path: FilePath) -> None:
-    """Take the blobs of the layers that have the same name. Raises SnapshotError, and then the
-    net is as before."""
+def load(net: Net, path: FilePath, *, whole: bool = False) -> None:
+    """Take the blobs of the layers that have the same name; with ``whole`` every layer has to be
+    there. Raises SnapshotError, and then the net is as before."""
     if snapshot.is_hdf5(path):
-        _copy_hdf5(net, path)
+        _copy_hdf5(net, path, whole)
     else:
-        net.copy_trained_layers_from(snapshot.read_weights(path))
+        net.copy_trained_layers_from(snapshot.read_weights(path), whole=whole)
 
 
 def arrays(path: FilePath) -> dict[str, dict[int, Array]]:
@@ -75,13 +76,15 @@ def _owned(net: Net, index: int) -> snapshot.LayerBlobs:
     )
 
 
-def _copy_hdf5(net: Net, path: FilePath) -> None:
+def _copy_hdf5(net: Net, path: FilePath, whole: bool) -> None:
     found = snapshot.read_weights_hdf5(path)
     plan: list[tuple[Blob, Array]] = []
     problems: list[str] = []
     for node, owners in zip(net.nodes, net.owners, strict=True):
         values = found.get(node.layer.name)
         if values is None:
+            if whole and node.layer.learnable:
+                problems.append(f'layer "{node.layer.name}" is missing')
             continue
         for index, (blob, (_, owned)) in enumerate(zip(node.layer.learnable, owners, strict=True)):
             where = f'layer "{node.layer.name}", blob {index}'

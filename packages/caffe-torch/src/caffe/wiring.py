@@ -7,48 +7,18 @@ too, because layers fill their learnable blobs as they are set up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from caffe import layers, schema
 from caffe.blob import Blob
-from caffe.errors import DefinitionError, ShapeError
-from caffe.layers.base import Context, Layer, text
+from caffe.errors import CaffeError, DefinitionError, ShapeError
+from caffe.gradient_flow import plan_backward
+from caffe.layers.base import Context, text
+from caffe.learnables import Learnable, Owners
 from caffe.log import Log
-from caffe.proto import caffe_pb2
-
-
-@dataclass
-class Node:
-    """A layer in its net: the blobs it reads and writes, and which gradients it has to give."""
-
-    layer: Layer
-    bottoms: list[Blob]
-    tops: list[Blob]
-    bottom_names: list[str]
-    top_names: list[str]
-    wanted: list[bool]
-    loss_weights: list[float]
-    needs_backward: bool = False
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-
-    @property
-    def in_place(self) -> bool:
-        return any(bottom is top for bottom in self.bottoms for top in self.tops)
-
-
-@dataclass
-class Learnable:
-    """A learnable blob that a layer owns: what multiplies its rate and its decay."""
-
-    blob: Blob
-    layer: str
-    index: int
-    lr_mult: float
-    decay_mult: float
-    has_lr: bool
-    has_decay: bool
+from caffe.node import Node
 
 
 @dataclass
@@ -68,10 +38,14 @@ class Wiring:
     memory: int = 0
 
 
-def wire(param: Any, context: Context, log: Log) -> Wiring:
+Where = Callable[[Any], str]
+"""From a LayerParameter to where it stands, ``net.prototxt:12:1``, or empty."""
+
+
+def wire(param: Any, context: Context, log: Log, where: Where) -> Wiring:
     """Connect the layers of a NetParameter in 1.0 form, whose ``state`` says phase, level, stages.
 
-    Raises DefinitionError, ShapeError, DataError.
+    Raises DefinitionError, ShapeError, DataError, with the place of the layer in front.
     """
     filtered = schema.filter_layers(param, param.state)
     for skipped in _skipped(param, filtered):
@@ -88,10 +62,20 @@ def wire(param: Any, context: Context, log: Log) -> Wiring:
                 next_step="rename one: names bind weights, and Caffe would take the first",
             )
         names.add(layer_param.name)
-        builder.add(layer_param)
-    builder.plan_backward()
+        try:
+            builder.add(layer_param)
+        except CaffeError as error:
+            builder.close()
+            raise _placed(error, where(layer_param)) from error.__cause__
+    plan_backward(wiring.nodes, split.force_backward, log)
     builder.finish()
     return wiring
+
+
+def _placed(error: CaffeError, place: str) -> CaffeError:
+    if not place:
+        return error
+    return type(error)(f"{place}: {error.what}", allowed=error.allowed, next_step=error.next_step)
 
 
 def _skipped(param: Any, filtered: Any) -> Iterator[str]:
@@ -115,7 +99,7 @@ class _Builder:
         self._log = log
         self._needs_gradient: dict[str, bool] = {}
         self._available: dict[str, None] = {}
-        self._named: dict[str, int] = {}
+        self._owners = Owners(wiring.learnables, wiring.owners, log)
 
     def add(self, param: Any) -> None:
         if not param.HasField("phase"):
@@ -129,7 +113,12 @@ class _Builder:
         context = self._context
         if param.phase != context.phase:
             context = Context(
-                param.phase, context.device, context.random, context.rank, context.ranks
+                param.phase,
+                context.device,
+                context.random,
+                context.rank,
+                context.ranks,
+                context.log,
             )
         self._log("layer_factory.hpp:77", f"Creating layer {param.name}")
         layer = layers.create(param, context)
@@ -146,12 +135,16 @@ class _Builder:
         _check_counts(node)
         self._set_up(node)
         needs = any(self._needs_gradient.get(name, False) for name in node.bottom_names)
-        needs |= self._add_learnables(node)
+        needs |= self._owners.add(node.layer)
         node.needs_backward = needs
         if needs:
             for name in node.top_names:
                 self._needs_gradient[name] = True
         self._wiring.nodes.append(node)
+
+    def close(self) -> None:
+        for node in self._wiring.nodes:
+            node.layer.close()
 
     def _add_bottom(self, node: Node, index: int, name: str) -> None:
         if name not in self._available:
@@ -230,107 +223,6 @@ class _Builder:
                 makers.append(f'"{name}" of {text(shape)} from layer "{maker.name}"')
         what = f"{error.what} (bottoms: {', '.join(makers)})" if makers else error.what
         return ShapeError(what, allowed=error.allowed, next_step=error.next_step)
-
-    def _add_learnables(self, node: Node) -> bool:
-        layer = node.layer
-        specs = layer.param.param
-        if len(specs) > len(layer.learnable):
-            raise layer.refuse(
-                f"{len(specs)} param entries for {len(layer.learnable)} learnable blobs"
-            )
-        owners: list[tuple[int, bool]] = []
-        needs = False
-        for index, blob in enumerate(layer.learnable):
-            spec = specs[index] if index < len(specs) else caffe_pb2.ParamSpec()
-            layer.learns[index] = spec.lr_mult != 0
-            needs |= layer.learns[index]
-            if spec.name and spec.name in self._named:
-                owners.append((self._share(layer, index, blob, spec), False))
-                continue
-            if spec.name:
-                self._named[spec.name] = len(self._wiring.learnables)
-            owners.append((len(self._wiring.learnables), True))
-            self._wiring.learnables.append(
-                Learnable(
-                    blob,
-                    layer.name,
-                    index,
-                    spec.lr_mult,
-                    spec.decay_mult,
-                    spec.HasField("lr_mult"),
-                    spec.HasField("decay_mult"),
-                )
-            )
-        self._wiring.owners.append(owners)
-        return needs
-
-    def _share(self, layer: Layer, index: int, blob: Blob, spec: Any) -> int:
-        number = self._named[spec.name]
-        owner = self._wiring.learnables[number]
-        self._log(
-            "net.cpp:486",
-            f"Sharing parameters '{spec.name}' owned by layer '{owner.layer}', param index "
-            f"{owner.index}",
-        )
-        permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
-        fits = blob.count == owner.blob.count if permissive else blob.shape == owner.blob.shape
-        if not fits:
-            raise layer.misfit(
-                f'learnable blob {index}, shared as "{spec.name}", has shape {text(blob.shape)}; '
-                f'its owner, layer "{owner.layer}", has {text(owner.blob.shape)}',
-                next_step="" if permissive else "share_mode: PERMISSIVE takes equal counts",
-            )
-        for field_name, has, value in (
-            ("lr_mult", "has_lr", "lr_mult"),
-            ("decay_mult", "has_decay", "decay_mult"),
-        ):
-            if not spec.HasField(field_name):
-                continue
-            if getattr(owner, has) and getattr(owner, value) != getattr(spec, field_name):
-                raise layer.refuse(
-                    f'"{spec.name}" has {field_name} {getattr(spec, field_name):g} here and '
-                    f'{getattr(owner, value):g} in layer "{owner.layer}"',
-                    next_step="say the same for all that share, or say it once",
-                )
-            setattr(owner, has, True)
-            setattr(owner, value, getattr(spec, field_name))
-        return number
-
-    def plan_backward(self) -> None:
-        """Walk backwards: what does not lead to a loss needs no gradient."""
-        under_loss: set[str] = set()
-        skipped: set[str] = set()
-        for node in reversed(self._wiring.nodes):
-            contributes = any(
-                weight or name in under_loss
-                for name, weight in zip(node.top_names, node.loss_weights, strict=True)
-            )
-            skip = all(name in skipped for name in node.top_names)
-            if node.needs_backward and skip:
-                node.needs_backward = False
-                node.wanted = [False] * len(node.wanted)
-            if not contributes:
-                node.needs_backward = False
-            does = "needs" if node.needs_backward else "does not need"
-            place = "net.cpp:200" if node.needs_backward else "net.cpp:202"
-            self._log(place, f"{node.layer.name} {does} backward computation.")
-            for index, name in enumerate(node.bottom_names):
-                if contributes:
-                    under_loss.add(name)
-                else:
-                    node.wanted[index] = False
-                if not node.wanted[index]:
-                    skipped.add(name)
-        if self._wiring.param.force_backward:
-            for node in self._wiring.nodes:
-                node.needs_backward = True
-                node.wanted = [
-                    wanted or node.layer.may_force_backward(index)
-                    for index, wanted in enumerate(node.wanted)
-                ]
-                node.layer.learns = [True] * len(node.layer.learns)
-        for node in self._wiring.nodes:
-            node.layer.wants_backward = node.needs_backward
 
     def finish(self) -> None:
         for name in sorted(self._available):

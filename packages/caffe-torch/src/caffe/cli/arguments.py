@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 HELP = """\
 flags (one dash or two; -name=value or -name value):
@@ -101,17 +102,19 @@ def parse(words: Sequence[str]) -> tuple[str, Flags]:
 
 def _with(flags: Flags, name: str, value: str) -> Flags:
     default = _DEFAULTS[name]
+    changed: Any = value
     if isinstance(default, bool):
         if value.lower() not in _TRUE + _FALSE:
             raise UnknownFlagError(f"illegal value '{value}' specified for bool flag '{name}'")
-        return replace(flags, **{name: value.lower() in _TRUE})
-    if isinstance(default, int):
+        changed = value.lower() in _TRUE
+    elif isinstance(default, int):
         try:
-            return replace(flags, **{name: int(value)})
+            changed = int(value)
         except ValueError:
             raise UnknownFlagError(
                 f"illegal value '{value}' specified for int32 flag '{name}'"
             ) from None
-    if isinstance(default, tuple):
-        return replace(flags, **{name: (*getattr(flags, name), value)})
-    return replace(flags, **{name: value})
+    elif isinstance(default, tuple):
+        changed = (*getattr(flags, name), value)
+    fields_changed: dict[str, Any] = {name: changed}
+    return replace(flags, **fields_changed)

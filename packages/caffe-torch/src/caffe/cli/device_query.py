@@ -13,7 +13,7 @@ def run(flags: Flags) -> int:
     ids = flags.gpu or "all"
     log.write("caffe.cpp:138", f"Querying GPUs {flags.gpu}")
     if ids == "all" and devices.count() == 0:
-        built = "with" if torch.backends.cuda.is_built() else "without"
+        built = "with" if torch.version.cuda is not None else "without"
         log.write("caffe.cpp:138", f"torch {torch.__version__}, {built} CUDA, sees no GPU")
         return 0
     for device in devices.chosen(ids):

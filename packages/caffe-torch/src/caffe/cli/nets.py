@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from caffe import log, schema
@@ -24,15 +22,17 @@ def phase_of(flags: Flags, default: int) -> int:
     return PHASES[flags.phase]
 
 
-def definition(path: str, phase: int, flags: Flags) -> Any:
-    """The NetParameter of a file with its state set. Raises DefinitionError."""
-    param = schema.read_net(path).message
+def definition(path: str, phase: int, flags: Flags) -> schema.Definition:
+    """The net of a file with its state set. Raises DefinitionError."""
+    found = schema.read_net(path)
+    param = found.message
     param.state.phase = phase
     param.state.level = flags.level
     param.state.stage.extend(flags.stages)
-    return param
+    return found
 
 
 def load(path: str, phase: int, flags: Flags, device: torch.device) -> Net:
     """Raises CaffeError."""
-    return Net(definition(path, phase, flags), device=device, log=log.write)
+    found = definition(path, phase, flags)
+    return Net(found.message, device=device, log=log.write, where=found.where_is)

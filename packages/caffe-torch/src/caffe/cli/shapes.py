@@ -9,14 +9,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from caffe import memory, schema
+from caffe import memory, schema, solver_nets
+from caffe.cli import nets
 from caffe.cli.arguments import Flags
-from caffe.cli.nets import definition, phase_of
 from caffe.errors import CaffeError, UsageError
 from caffe.layers.base import TEST, TRAIN, text
 from caffe.net import Net
 from caffe.proto import caffe_pb2
-from caffe.solver import test_definitions
 from caffe.updates import UPDATES
 
 _BATCHED = ("data_param", "image_data_param", "hdf5_data_param", "memory_data_param",
@@ -53,14 +52,16 @@ def _look(flags: Flags) -> dict[str, Any]:
         tested = [_mapped(path, maps) for path in solver.test_net]
         del solver.test_net[:]
         solver.test_net.extend(tested)
-        train = _net(_training_definition(solver), TRAIN, solver.train_state, flags, maps)
-        for index, (param, _) in enumerate(test_definitions(solver)):
+        train = _net(solver_nets.train(solver)[0], TRAIN, solver.train_state, flags, maps)
+        for index, (tested_net, _) in enumerate(solver_nets.tests(solver)):
             state = solver.test_state[index] if solver.test_state else None
-            tests.append(_net(param, TEST, state, flags, maps))
+            tests.append(_net(tested_net, TEST, state, flags, maps))
         histories = UPDATES[solver.type].history
     else:
-        phase = phase_of(flags, TRAIN)
-        train = _net(definition(_mapped(flags.model, maps), phase, flags), phase, None, flags, maps)
+        phase = nets.phase_of(flags, TRAIN)
+        train = _net(
+            nets.definition(_mapped(flags.model, maps), phase, flags), phase, None, flags, maps
+        )
     return _facts(train, tests, histories, flags.batch)
 
 
@@ -91,14 +92,10 @@ def _facts(train: Net, tests: list[Net], histories: int, batch: int) -> dict[str
     }
 
 
-def _training_definition(solver: Any) -> Any:
-    for field in ("train_net_param", "net_param"):
-        if solver.HasField(field):
-            return schema.upgrade_net(getattr(solver, field))
-    return schema.read_net(solver.train_net or solver.net).message
-
-
-def _net(param: Any, phase: int, state: Any, flags: Flags, maps: dict[str, str]) -> Net:
+def _net(
+    definition: schema.Definition, phase: int, state: Any, flags: Flags, maps: dict[str, str]
+) -> Net:
+    param = definition.message
     merged = caffe_pb2.NetState(phase=phase)
     merged.MergeFrom(param.state)
     if state is not None:
@@ -111,7 +108,7 @@ def _net(param: Any, phase: int, state: Any, flags: Flags, maps: dict[str, str])
                     setattr(message, field, _mapped(getattr(message, field), maps))
         if flags.batch:
             _set_batch(layer, flags.batch)
-    net = Net(param)
+    net = Net(param, where=definition.where_is)
     net.close()
     return net
 

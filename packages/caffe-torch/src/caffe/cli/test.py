@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe import devices, log, process, weights
+from caffe import devices, log, process, report, weights
 from caffe.cli.arguments import Flags
 from caffe.cli.nets import load
 from caffe.errors import UsageError
@@ -41,13 +41,8 @@ def run(flags: Flags) -> int:
     finally:
         net.close()
     log.write("caffe.cpp:309", f"Loss: {number(loss / max(flags.iterations, 1))}")
-    weight_of = {
-        name: weight
-        for node in net.nodes
-        for name, weight in zip(node.top_names, node.loss_weights, strict=True)
-    }
+    weight_of = report.loss_weights_of(net)
     for name, total in sums:
-        mean, weight = total / flags.iterations, weight_of.get(name, 0.0)
-        tail = f" (* {number(weight)} = {number(weight * mean)} loss)" if weight else ""
-        log.write("caffe.cpp:321", f"{name} = {number(mean)}{tail}")
+        mean = report.with_loss(total / flags.iterations, weight_of.get(name, 0.0))
+        log.write("caffe.cpp:321", f"{name} = {mean}")
     return 0

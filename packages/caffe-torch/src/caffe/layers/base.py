@@ -63,6 +63,8 @@ class Layer:
     AutoTopBlobs)."""
     takes_missing_diffs: ClassVar[bool] = False
     """``backward`` gets None for a top that no gradient reaches, in place of zeros."""
+    forced_lr_mult: ClassVar[float | None] = None
+    """The lr_mult of every learnable blob, where the type does not leave it to the definition."""
     keeps_tops: ClassVar[bool] = False
     """The tops hold what somebody else puts there; ``forward`` is not called."""
 

@@ -1,5 +1,7 @@
 """Caffe's schema, made by scripts/generate-schema out of caffe.proto. Do not edit."""
 
+from typing import TYPE_CHECKING, Any
+
 from google.protobuf import descriptor_pool
 from google.protobuf.internal import builder
 
@@ -444,3 +446,7 @@ DESCRIPTOR = descriptor_pool.Default().AddSerializedFile(
 )
 builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "caffe.proto.caffe_pb2", globals())
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

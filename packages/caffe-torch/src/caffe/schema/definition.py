@@ -51,6 +51,15 @@ class Definition:
         found = node.at(field) if field else None
         return at(self.source, (found or node).place)
 
+    def where_is(self, layer: Any) -> str:
+        """Where a layer of ``message`` stands, also after filtering and splitting, which change
+        its blobs' names and its phase. Empty when unknown."""
+        for index, known in enumerate(self.message.layer):
+            same = (known.name, known.type) == (layer.name, layer.type)
+            if same and known.include == layer.include and known.exclude == layer.exclude:
+                return self.where("layer", index)
+        return ""
+
     def nested(self, field: str, index: int = 0) -> Definition:
         """The net written inside a solver, in the 1.0 form: ``net_param``, ``train_net_param``
         or ``test_net_param`` (number ``index``). Raises DefinitionError."""
