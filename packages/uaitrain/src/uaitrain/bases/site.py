@@ -72,7 +72,7 @@ def interpreter(layer: Layer, part: PythonPart, root: Path) -> Interpreter:
                 if member.isdir():
                     folders.add(name)
                 if _NEEDED.fullmatch(name) and not member.isdev():
-                    tar.extract(member, root, set_attrs=member.isreg(), filter="tar")
+                    _extract(tar, member, root / name, root)
     except tarfile.TarError as error:
         raise BaseError(f"the base's lowest layer is broken: {error}") from None
     except OSError as error:
@@ -85,6 +85,21 @@ def interpreter(layer: Layer, part: PythonPart, root: Path) -> Interpreter:
             next_step="correct python.version in the recipe",
         )
     return found
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, root: Path) -> None:
+    """One entry of a layer that we made ourselves. tarfile's own way differs by Python."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if member.isdir():
+        target.mkdir(exist_ok=True)
+    elif member.issym():
+        target.symlink_to(member.linkname)
+    elif member.islnk():
+        target.hardlink_to(root / member.linkname)
+    elif (data := tar.extractfile(member)) is not None:
+        with target.open("wb") as file:
+            shutil.copyfileobj(data, file, 1 << 20)
+        target.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
 
 
 def unpack(wheel: Path, python: Interpreter, stays: Callable[[str], bool]) -> frozenset[str]:
