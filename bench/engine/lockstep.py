@@ -9,58 +9,27 @@ decision fell the other way, because two values were equal to the last bits.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import mnist
 import numpy as np
 import torch
-from caffe import schema, snapshot, weights
+from caffe import schema
 from caffe.devices import CPU
 from caffe.net import Net
 from caffe.proto import caffe_pb2
 from caffe.solver import Solver
-from zoo import ZOO, with_inputs
+from oracle_steps import FIRST_SEED, Array, Ask, OracleSteps
+from zoo import ZOO
 
-Array = np.ndarray[Any, Any]
 OUTLIER = 1e-5
 """Relative to the largest value of the update of its learnable blob."""
 
 _CANCELLED = 1e-2
 """Gradients that cancel out, as the biases of a siamese net do, leave nothing but rounding: a blob
 whose largest update is below this share of the net's largest is measured by that share."""
-
-STEPS = """
-    import json
-    caffe.set_mode_cpu()
-    order = json.loads(str(args["order"]))
-    solver = caffe.get_solver("/data/%s/solver.prototxt" % order["folder"])
-    if order["resume"]:
-        solver.restore(str(order["resume"]))
-    else:
-        solver.snapshot()
-    for index in range(order["iterations"]):
-        for name in ("data", "label"):
-            if name in args:
-                solver.net.blobs[name].data[...] = args[name][index]
-        caffe.set_random_seed(order["seed"] + index)
-        solver.step(1)
-        for name in list(solver.net.outputs) + order["blobs"]:
-            out["%d/%s" % (index, name)] = solver.net.blobs[name].data.copy()
-        solver.snapshot()
-"""
-
-
-class Ask(Protocol):
-    """The tests' Oracle, as much of it as is needed."""
-
-    @property
-    def folder(self) -> Path: ...
-
-    def __call__(self, source: str, **arrays: Any) -> dict[str, Array]: ...
 
 
 @dataclass(frozen=True)
@@ -106,110 +75,112 @@ class Lockstep:
     def __init__(
         self, oracle: Ask, name: str, data: dict[str, Array], device: torch.device = CPU
     ) -> None:
-        self._oracle = oracle
-        self._name = name
         self._data = data
-        self._iterations, batch = data["data"].shape[:2]
-        self._folder = oracle.folder / name
-        self._folder.mkdir(exist_ok=True)
-        (self._folder / "net.prototxt").write_text(with_inputs(name, batch))
-        param = schema.read_solver(self._write_solver(str(self._folder))).message
+        self._theirs = OracleSteps(oracle, name, data)
+        param = schema.read_solver(self._theirs.solver_seen_here()).message
         self._solver = Solver(param, device=device)
-        self._write_solver(f"/data/{name}")
-        self._decided = sorted(set(_decisions(self._solver.net)))
-
-    def _write_solver(self, seen: str) -> Path:
-        path = self._folder / "solver.prototxt"
-        path.write_text(
-            f'net: "{seen}/net.prototxt" {ZOO[self._name].solver} max_iter: {self._iterations} '
-            f'display: 0 random_seed: 3 snapshot_prefix: "{seen}/s" solver_mode: CPU'
-        )
-        return path
+        self._theirs.decided = sorted(set(_decisions(self._solver.net)))
 
     def run(self, chunk: int = 10, told: Callable[[Step], None] = lambda step: None) -> list[Step]:
         """Compare every iteration. ``chunk``: how many the oracle makes in one go; so many
         snapshots lie on the disk at once."""
         steps: list[Step] = []
-        for start in range(0, self._iterations, chunk):
-            part = {key: value[start : start + chunk] for key, value in self._data.items()}
-            order = {
-                "folder": self._name,
-                "iterations": len(part["data"]),
-                "seed": 100 + start,
-                "blobs": self._decided,
-                "resume": f"/data/{self._name}/s_iter_{start}.solverstate" if start else "",
-            }
-            answer = self._oracle(STEPS, order=np.array(json.dumps(order)), **part)
-            for index in range(len(part["data"])):
-                step = self._step(start + index, index, part, answer)
-                steps.append(step)
-                told(step)
-                for old in self._folder.glob(f"s_iter_{start + index}.*"):
-                    old.unlink()
+        for iteration, answer in self._theirs.run(chunk):
+            step = self._step(iteration, answer)
+            steps.append(step)
+            told(step)
         return steps
 
-    def _step(
-        self, iteration: int, index: int, data: dict[str, Array], answer: dict[str, Array]
-    ) -> Step:
-        solver = self._solver
+    def beside(self, other: Ask, chunk: int = 10) -> list[Step]:
+        """Compare the oracle with another one in our place, whose folder is the same."""
+        again = OracleSteps(other, self._theirs.name, self._data, "other")
+        again.decided = self._theirs.decided
+        steps: list[Step] = []
+        for iteration, answer in self._theirs.run(chunk):
+            (found,) = again.repeat(iteration, self._theirs)
+            outputs = [(found[key], answer[key]) for key in self._solver.net.outputs]
+            mine, theirs = again.state(iteration + 1), self._theirs.state(iteration + 1)
+            histories = zip(mine.history, theirs.history, strict=True)
+            values = zip(again.values(mine, self._solver.net), self._expected(theirs), strict=True)
+            flips = _flips(self._solver.net, found, answer)
+            steps.append(compare(iteration, outputs, histories, values, flips))
+            again.drop(iteration + 1)
+        return steps
+
+    def _expected(self, state: Any) -> list[Array]:
+        return self._theirs.values(state, self._solver.net)
+
+    def _step(self, iteration: int, answer: dict[str, Array]) -> Step:
+        solver, net = self._solver, self._solver.net
         self._load(iteration)
-        for key, values in data.items():
-            solver.net.blobs[key].data = torch.from_numpy(values[index].copy()).to(solver.device)
-        solver.random.seed(100 + iteration)
+        for key, values in self._data.items():
+            tensor = torch.from_numpy(values[iteration].copy())
+            net.blobs[key].data = tensor.to(solver.device)
+        solver.random.seed(FIRST_SEED + iteration)
         solver.step(1)
-        state, expected = self._state(iteration + 1)
-        loss = max(
-            _relative(_host(solver.net.blobs[key].data), answer[f"{index}/{key}"]).max()
-            for key in solver.net.outputs
-        )
-        wrong, moved, largest = [], [], 0.0
-        floor = max(_CANCELLED * max(float(np.abs(want).max()) for want in state.history), 1e-30)
-        for mine, want, each, history in zip(
-            solver.update.history, state.history, solver.net.learnables, expected, strict=True
-        ):
-            found = _host(mine)
-            moved.append(_relative(found, want))
-            scale = max(float(np.abs(want).max()), floor)
-            largest = max(largest, float(np.abs(found - want).max()) / scale)
-            wrong.append(_relative(_host(each.blob.data), history))
-        return Step(
+        found = {key: _host(net.blobs[key].data) for key in (*net.outputs, *self._theirs.decided)}
+        state = self._theirs.state(iteration + 1)
+        mine = [_host(each) for each in solver.update.history]
+        values = [_host(each.blob.data) for each in net.learnables]
+        return compare(
             iteration,
-            float(loss),
-            float(np.median(np.concatenate(wrong))),
-            float(np.median(np.concatenate(moved))),
-            largest,
-            self._flips({key: answer[f"{index}/{key}"] for key in self._decided}),
+            [(found[key], answer[key]) for key in net.outputs],
+            zip(mine, state.history, strict=True),
+            zip(values, self._expected(state), strict=True),
+            _flips(net, found, answer),
         )
 
     def _load(self, iteration: int) -> None:
-        state, values = self._state(iteration)
-        for each, value in zip(self._solver.net.learnables, values, strict=True):
+        state = self._theirs.state(iteration)
+        for each, value in zip(self._solver.net.learnables, self._expected(state), strict=True):
             each.blob.data_memory.put(torch.from_numpy(value).to(self._solver.device))
         for mine, theirs in zip(self._solver.update.history, state.history, strict=True):
             mine.copy_(torch.from_numpy(theirs))
         self._solver.iter = state.iteration
         self._solver.rate.current_step = state.current_step
 
-    def _state(self, iteration: int) -> tuple[snapshot.SolverState, list[Array]]:
-        """The oracle's snapshot: state, and the learnable blobs in the order of the net's."""
-        path = self._folder / f"s_iter_{iteration}"
-        found = weights.arrays(f"{path}.caffemodel")
-        values = [found[each.layer][each.index] for each in self._solver.net.learnables]
-        return snapshot.read_state(f"{path}.solverstate"), values
 
-    def _flips(self, theirs: dict[str, Array]) -> int:
-        """How many decisions of max-pooling and ReLU fell otherwise in the oracle."""
-        flips = 0
-        for node in self._solver.net.nodes:
-            if node.layer.kind == "ReLU":
-                mine = _host(node.tops[0].data)
-                flips += int(((mine > 0) != (theirs[node.top_names[0]] > 0)).sum())
-            elif _is_max_pooling(node.layer.param):
-                bottom = node.bottoms[0].data
-                there = torch.from_numpy(theirs[node.bottom_names[0]]).to(bottom.device)
-                chosen = [_choices(node.layer.param, values) for values in (bottom, there)]
-                flips += int((chosen[0] != chosen[1]).sum())
-        return flips
+Pairs = Iterable[tuple[Array, Array]]
+
+
+def compare(iteration: int, outputs: Pairs, histories: Pairs, values: Pairs, flips: int) -> Step:
+    """Each pair is found and expected: of the net's outputs, and, in one order, of the histories
+    and the values of the learnable blobs after the step."""
+    pairs = list(histories)
+    tops = [float(np.abs(want).max()) for _, want in pairs]
+    floor = max(_CANCELLED * max(tops), 1e-30)
+    largest = max(
+        float(np.abs(found - want).max()) / max(top, floor)
+        for (found, want), top in zip(pairs, tops, strict=True)
+    )
+    return Step(
+        iteration,
+        max(float(_relative(*pair).max()) for pair in outputs),
+        _median(values),
+        _median(pairs),
+        largest,
+        flips,
+    )
+
+
+def _median(pairs: Pairs) -> float:
+    return float(np.median(np.concatenate([_relative(*pair) for pair in pairs])))
+
+
+def _flips(net: Net, mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> int:
+    """How many decisions of max-pooling and ReLU fell otherwise, by the blobs that they see."""
+    flips = 0
+    for node in net.nodes:
+        if node.layer.kind == "ReLU":
+            name = node.top_names[0]
+            flips += int(((mine[name] > 0) != (theirs[name] > 0)).sum())
+        elif _is_max_pooling(node.layer.param):
+            name = node.bottom_names[0]
+            chosen = [
+                _choices(node.layer.param, torch.from_numpy(side[name])) for side in (mine, theirs)
+            ]
+            flips += int((chosen[0] != chosen[1]).sum())
+    return flips
 
 
 def _decisions(net: Net) -> Iterator[str]:

@@ -23,10 +23,7 @@ sys.path.insert(0, str(BENCH))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import machine  # noqa: E402 - found through the lines above
-from train_runs import CAFFE, JOBS, OURS, REPOSITORY, TOOLS, Job, busy_core, rate  # noqa: E402
-
-sys.path.insert(0, str(REPOSITORY / "packages" / "caffe-torch" / "tests"))
-from jobs import lay_out_mnist  # noqa: E402
+from train_runs import CAFFE, JOBS, OURS, TOOLS, Job, busy_core, lay_out_mnist, rate  # noqa: E402
 
 RESULTS = BENCH / "results" / "engine.json"
 

@@ -18,7 +18,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "packages" / "uaitrain" / "tests"))
 sys.path.insert(0, str(REPOSITORY / "packages" / "caffe-torch" / "tests"))
 
-from oracle.program import oracle_argv  # noqa: E402 - found through the lines above
+from jobs import lay_out_mnist  # noqa: E402 - found through the lines above
+from oracle.program import oracle_argv  # noqa: E402
+
+__all__ = ["CAFFE", "JOBS", "OURS", "TOOLS", "Job", "busy_core", "lay_out", "lay_out_mnist", "rate"]
 
 OURS, CAFFE = "caffe-torch", "caffe"
 TOOLS = (CAFFE, OURS)
