@@ -14,6 +14,8 @@ Each says what is wrong with the bad value, what is allowed, and the next step.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class CaffeError(RuntimeError):
     """``what`` has the bad value in it; ``allowed`` and ``next_step`` may be empty."""
@@ -28,6 +30,12 @@ class CaffeError(RuntimeError):
         if next_step:
             parts.append(f"next: {next_step}")
         super().__init__("; ".join(parts))
+
+    def at(self, place: str) -> Self:
+        """The same error with a place in front, unless that is empty."""
+        if not place:
+            return self
+        return type(self)(f"{place}: {self.what}", allowed=self.allowed, next_step=self.next_step)
 
 
 class DefinitionError(CaffeError):

@@ -16,7 +16,7 @@ import torch
 
 from caffe import rates, report, schema, snapshot, solver_nets, weights
 from caffe.errors import DefinitionError, NumericError, SnapshotError
-from caffe.layers.base import TEST, TRAIN
+from caffe.layers.base import TEST, TRAIN, text
 from caffe.log import WARNING, Log, number, silent
 from caffe.net import Net
 from caffe.proto import caffe_pb2
@@ -62,6 +62,7 @@ class Solver:
         random: Random | None = None,
         log: Log = silent,
         stop_on_nan: bool = False,
+        source: str = "",
     ) -> None:
         self.param = param
         self.device = device or torch.device("cpu")
@@ -82,8 +83,12 @@ class Solver:
             self.random.seed(param.random_seed + rank)
         self.net = self._train_net()
         self.test_nets = self._test_nets() if rank == 0 else []
-        self.update = Update(param, self.net.flat)
-        self.rate = rates.Rate(param)
+        try:
+            self.update = Update(param, self.net.flat)
+            self.rate = rates.Rate(param)
+        except DefinitionError as error:
+            self.close()
+            raise error.at(source) from None
         self.iter = 0
         self.stopped_early = False
         self._losses: list[torch.Tensor] = []
@@ -281,16 +286,21 @@ class Solver:
                 f"({self.param.type}) has {len(self.update.history)}",
                 next_step="resume with the solver type and net that wrote it",
             )
+        problems = []
         for index, (mine, theirs) in enumerate(
             zip(self.update.history, state.history, strict=True)
         ):
             if tuple(mine.shape) != tuple(theirs.shape):
                 owner = self.net.learnables[index % len(self.net.learnables)]
-                raise SnapshotError(
-                    f"{path}: history blob {index} has shape {tuple(theirs.shape)}, layer "
-                    f'"{owner.layer}" (blob {owner.index}) has {tuple(mine.shape)}',
-                    next_step="resume with the net that wrote it",
+                problems.append(
+                    f'layer "{owner.layer}", blob {owner.index}: history of shape '
+                    f"{text(theirs.shape)} in the snapshot, {text(mine.shape)} in the net"
                 )
+        if problems:
+            raise SnapshotError(
+                f"{path} is of another net: {'; '.join(problems)}",
+                next_step="resume with the net that wrote it",
+            )
         if state.learned_net:
             weights.load(self.net, state.learned_net, whole=True)
         self.log("sgd_solver.cpp:326", "SGDSolver: restoring history")

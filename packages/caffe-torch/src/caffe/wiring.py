@@ -51,7 +51,7 @@ def wire(param: Any, context: Context, log: Log, where: Where) -> Wiring:
     for skipped in _skipped(param, filtered):
         log("net.cpp:296", skipped)
     log("net.cpp:53", f"Initializing net from parameters: \n{filtered}")
-    split = schema.insert_splits(filtered)
+    split = schema.insert_splits(filtered, where)
     wiring = Wiring(split.name, split)
     builder = _Builder(wiring, context, log)
     names: set[str] = set()
@@ -66,16 +66,10 @@ def wire(param: Any, context: Context, log: Log, where: Where) -> Wiring:
             builder.add(layer_param)
         except CaffeError as error:
             builder.close()
-            raise _placed(error, where(layer_param)) from error.__cause__
+            raise error.at(where(layer_param)) from error.__cause__
     plan_backward(wiring.nodes, split.force_backward, log)
     builder.finish()
     return wiring
-
-
-def _placed(error: CaffeError, place: str) -> CaffeError:
-    if not place:
-        return error
-    return type(error)(f"{place}: {error.what}", allowed=error.allowed, next_step=error.next_step)
 
 
 def _skipped(param: Any, filtered: Any) -> Iterator[str]:

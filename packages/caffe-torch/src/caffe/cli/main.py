@@ -28,6 +28,7 @@ COMMANDS = {
 PLACES = {"train": "caffe.cpp:167", "test": "caffe.cpp:258", "time": "caffe.cpp:331"}
 REFUSED = 134
 INTERRUPTED = 130
+UNREAD = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(flags)
     except CaffeError as error:
         return refuse(PLACES.get(command, "caffe.cpp:439"), str(error))
+    except BrokenPipeError:
+        # Whoever read our output has stopped; closing it once more must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except KeyboardInterrupt:
         return INTERRUPTED
     except MemoryError:

@@ -42,7 +42,13 @@ def run(flags: Flags) -> int:
         with parallel.followers(len(used), [sys.executable, "-m", "caffe", *sys.argv[1:]]):
             _train_among(parallel.Place(0, len(used)), used, param, flags, request)
     else:
-        solver = Solver(param, device=used[0], log=log.write, stop_on_nan=flags.stop_on_nan)
+        solver = Solver(
+            param,
+            device=used[0],
+            log=log.write,
+            stop_on_nan=flags.stop_on_nan,
+            source=flags.solver,
+        )
         _train(solver, flags, request)
     return 0
 
@@ -63,6 +69,7 @@ def _train_among(
             ranks=where.ranks,
             log=log.write,
             stop_on_nan=flags.stop_on_nan,
+            source=flags.solver,
         )
         parallel.Averaging(solver)
         _train(solver, flags, request)

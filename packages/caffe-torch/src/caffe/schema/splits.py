@@ -7,6 +7,7 @@ not 0 counts as one more use: its weight moves to the split's first top.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from caffe.errors import DefinitionError
@@ -19,12 +20,16 @@ Top = tuple[int, int]
 """A layer's index and a top's index in it."""
 
 
-def insert_splits(net: Any) -> Any:
+Where = Callable[[Any], str]
+"""From a LayerParameter to where it stands, or empty."""
+
+
+def insert_splits(net: Any, where: Where = lambda layer: "") -> Any:
     """A copy of a NetParameter (filtered) with its splits. Raises DefinitionError.
 
     As in Caffe, all loss weights of a layer go once one of its tops with a loss weight is split.
     """
-    sources, uses, weights = _wiring(net)
+    sources, uses, weights = _wiring(net, where)
     given: Counter[Top] = Counter()
     found = _pb2.NetParameter()
     found.CopyFrom(net)
@@ -47,11 +52,11 @@ def insert_splits(net: Any) -> Any:
             if weight:
                 layer.ClearField("loss_weight")
                 given[top] += 1
-    _refuse_tops_made_twice(found)
+    _refuse_tops_made_twice(found, where)
     return found
 
 
-def _refuse_tops_made_twice(net: Any) -> None:
+def _refuse_tops_made_twice(net: Any, where: Where) -> None:
     """In a split net each name is made once; a layer in place makes none."""
     makers: dict[str, str] = {}
     for layer in net.layer:
@@ -60,7 +65,7 @@ def _refuse_tops_made_twice(net: Any) -> None:
                 continue
             if blob in makers:
                 raise DefinitionError(
-                    f'layer "{layer.name}" ({layer.type}): top {number}, "{blob}", is made by '
+                    f'{_subject(layer, where)}: top {number}, "{blob}", is made by '
                     f'layer "{makers[blob]}" already',
                     allowed="a name of its own; or that of its bottom, where no other layer before "
                     "this one uses it",
@@ -69,7 +74,9 @@ def _refuse_tops_made_twice(net: Any) -> None:
             makers[blob] = layer.name
 
 
-def _wiring(net: Any) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[Top, float]]:
+def _wiring(
+    net: Any, where: Where
+) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[Top, float]]:
     """Each bottom's source, how often each top is used, and the tops' loss weights."""
     last: dict[str, Top] = {}
     sources: dict[tuple[int, int], Top] = {}
@@ -79,7 +86,7 @@ def _wiring(net: Any) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[To
         for number, blob in enumerate(layer.bottom):
             if blob not in last:
                 raise DefinitionError(
-                    f'layer "{layer.name}" ({layer.type}): unknown bottom {number}, "{blob}": '
+                    f'{_subject(layer, where)}: unknown bottom {number}, "{blob}": '
                     "no layer before it in this phase has such a top",
                     allowed=", ".join(last) or "nothing: no layer before it has a top",
                     next_step=did_you_mean(blob, last),
@@ -93,6 +100,11 @@ def _wiring(net: Any) -> tuple[dict[tuple[int, int], Top], Counter[Top], dict[To
             if weight:
                 uses[last[blob]] += 1
     return sources, uses, weights
+
+
+def _subject(layer: Any, where: Where) -> str:
+    place = where(layer)
+    return f'{place}: layer "{layer.name}" ({layer.type})'.removeprefix(": ")
 
 
 def _blob(layer: str, blob: str, top: int, number: int) -> str:
