@@ -56,14 +56,15 @@ class Step:
 
 
 def batches(name: str, batch: int, iterations: int, seed: int = 1) -> dict[str, Array]:
-    """MNIST for the nets that are made for it; else noise in 0 … 1 and random labels."""
+    """MNIST for the nets that are made for it; else noise of the size of pictures without their
+    mean, -128 … 128, and random labels. Smaller values would leave nothing but weight decay."""
     model, random = ZOO[name], np.random.default_rng(seed)
     lead = (iterations, batch)
     if model.item[1:] == (28, 28):
         maker = mnist.pairs if model.item[0] == 2 else mnist.images
         data, label = maker(iterations * batch)
     else:
-        data = random.random((*lead, *model.item), np.float32)
+        data = random.random((*lead, *model.item), np.float32) * 256 - 128
         label = random.integers(0, max(model.classes, 1), lead).astype(np.float32)
     found = {"data": data.reshape(*lead, *model.item), "label": label.reshape(lead)}
     return found if model.classes else {"data": found["data"]}
@@ -113,8 +114,8 @@ class Lockstep:
     def _step(self, iteration: int, answer: dict[str, Array]) -> Step:
         solver, net = self._solver, self._solver.net
         self._load(iteration)
-        for key, values in self._data.items():
-            tensor = torch.from_numpy(values[iteration].copy())
+        for key, rows in self._data.items():
+            tensor = torch.from_numpy(rows[iteration].copy())
             net.blobs[key].data = tensor.to(solver.device)
         solver.random.seed(FIRST_SEED + iteration)
         solver.step(1)

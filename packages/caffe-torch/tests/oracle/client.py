@@ -23,9 +23,10 @@ class OracleAbortedError(Exception):
 
 
 class Oracle:
-    """One process with real pycaffe; ``folder`` is its ``/data``."""
+    """One process with real pycaffe; ``folder`` is its ``/data``. ``environment`` adds to the
+    usual one, which asks for one thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
         shutil.copy(Path(__file__).with_name("server.py"), folder / "oracle_server.py")
         namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
@@ -37,7 +38,7 @@ class Oracle:
             [*namespace, *enter, *program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**_ENVIRONMENT, "GLOG_minloglevel": "2"},
+            env={**_ENVIRONMENT, "GLOG_minloglevel": "2", **environment},
         )
 
     def __call__(self, source: str, **arrays: Any) -> Arrays:
