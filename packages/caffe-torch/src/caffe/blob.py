@@ -15,6 +15,11 @@ import torch
 Shape = tuple[int, ...]
 
 
+def shares_host(device: torch.device) -> bool:
+    """Whether numpy sees the device's own memory, so that there is but one side."""
+    return device.type == "cpu"
+
+
 class Memory:
     """One array on ``device``, and its host side once somebody has looked at it.
 
@@ -61,12 +66,11 @@ class Memory:
 
     def put(self, tensor: torch.Tensor) -> None:
         """Take a result: by copying where the memory is fixed or looked at."""
-        if self._host_is_newer and self._device.type != "cpu":
-            self._host_is_newer = False
+        self._host_is_newer = False
         if self._fixed and self._tensor is not None:
             if tensor is not self._tensor:
                 self._tensor.copy_(tensor.reshape(self._tensor.shape))
-        elif self._host is not None and self._device.type == "cpu":
+        elif self._host is not None and shares_host(self._device):
             if self._host.shape != tensor.shape:
                 self._host = torch.empty(tensor.shape, dtype=tensor.dtype)
             if tensor is not self._host:
@@ -80,11 +84,18 @@ class Memory:
         if self._tensor is not None:
             tensor.copy_(self.get(tuple(tensor.shape)))
         self._tensor, self._fixed, self._host = tensor, True, None
+        self._host_is_newer = False
+
+    def settle(self) -> None:
+        """Bring what may have been written through numpy to the device, for somebody who reaches
+        the tensor without :meth:`get`."""
+        if self._host_is_newer and self._tensor is not None:
+            self.get(tuple(self._tensor.shape))
 
     def numpy(self, shape: Shape) -> np.ndarray[Any, Any]:
         """The host side as a C-contiguous array; what is written there is seen by the net."""
         tensor = self.get(shape)
-        if self._device.type == "cpu":
+        if shares_host(self._device):
             if self._fixed and tensor.is_contiguous():
                 self._host = tensor
             elif self._host is None or self._host is not self._tensor:
@@ -92,7 +103,7 @@ class Memory:
                 self._tensor = self._host
             return np.asarray(self._host.detach().numpy()).reshape(shape)
         if self._host is None or self._host.numel() != tensor.numel():
-            self._host = torch.empty(tensor.shape, pin_memory=True)
+            self._host = torch.empty(tensor.shape, pin_memory=self._device.type == "cuda")
         if not self._host_is_newer:
             self._host.copy_(tensor.contiguous().view(self._host.shape))
         self._host_is_newer = True

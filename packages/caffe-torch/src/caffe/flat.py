@@ -54,6 +54,9 @@ class FlatParameters:
                 stop += -(-blobs[index].count // _ALIGNMENT) * _ALIGNMENT
             self.segments.append(Segment(start, stop, lr_mult, decay_mult))
         self._size = stop
+        self._memories = [
+            memory for blob in blobs for memory in (blob.data_memory, blob.diff_memory)
+        ]
         self._device = blobs[0].device if blobs else torch.device("cpu")
         self.data = self.like()
         self.diff = self.like()
@@ -62,6 +65,12 @@ class FlatParameters:
         ):
             blob.data_memory.fix(data)
             blob.diff_memory.fix(diff)
+
+    def settle(self) -> None:
+        """Before the flat tensors are used: take over what was written into the blobs' numpy
+        views, which on a GPU lie apart."""
+        for memory in self._memories:
+            memory.settle()
 
     def like(self) -> Tensor:
         """A flat tensor of zeros."""

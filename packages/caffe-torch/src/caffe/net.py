@@ -177,6 +177,7 @@ class Net:
             self._tell_backward(node)
 
     def clear_learnable_diffs(self) -> None:
+        self.flat.settle()
         self.flat.diff.zero_()
 
     def share_trained_layers_with(self, other: Net) -> None:

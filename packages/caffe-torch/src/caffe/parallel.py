@@ -63,6 +63,7 @@ class Averaging:
     def __init__(self, solver: Solver) -> None:
         self._solver = solver
         solver.agree = self.agree
+        solver.net.flat.settle()
         dist.broadcast(solver.net.flat.data, 0)
         solver.callbacks.append(self)
 
@@ -70,6 +71,7 @@ class Averaging:
         """Nothing to do: the weights are equal after every update."""
 
     def on_gradients_ready(self) -> None:
+        self._solver.net.flat.settle()
         diff = self._solver.net.flat.diff
         dist.all_reduce(diff)
         diff.div_(self._solver.ranks)

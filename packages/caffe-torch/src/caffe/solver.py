@@ -199,6 +199,7 @@ class Solver:
 
     def apply_update(self) -> None:
         """Rate, clipping, normalisation, decay, update; :mod:`caffe.updates` has the formulas."""
+        self.net.flat.settle()
         step = self.rate.current_step
         rate = self.rate.at(self.iter)
         if self.param.lr_policy == "multistep" and self.rate.current_step != step:
