@@ -1,8 +1,8 @@
 # Each target is one line that calls a script; scripts install what they need and clean up.
-.PHONY: help demo test lint format bench lock
+.PHONY: help demo test lint format bench bench-engine lock
 
 help:    ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 demo:    ## pack MNIST, push it to a registry that asks for a password, train LeNet
 	@scripts/setup engine base && scripts/with-venv scripts/demo.py
 test:    ## every test, with real parts
@@ -13,5 +13,7 @@ format:  ## rewrite the sources in the house's format
 	@scripts/setup && .venv/bin/ruff format . && .venv/bin/ruff check --fix .
 bench:   ## our pack and push against other tools, as ratios
 	@scripts/setup engine base bench && scripts/with-venv bench/pack.py
+bench-engine: ## our engine's training speed against real Caffe, as ratios
+	@scripts/setup base && scripts/with-venv bench/engine
 lock:    ## renew the lock file from pyproject.toml
 	@scripts/setup && scripts/lock

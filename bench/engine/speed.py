@@ -3,8 +3,8 @@
 
 The tools take turns; a figure is the median of its rounds. Writes results/engine.json.
 
-    bench/engine/speed.py [--nets lenet …] [--rounds 5] [--threads 2]
-    bench/engine/speed.py --table      the last results as Markdown, without measuring
+    python bench/engine [--nets lenet …] [--rounds 5] [--threads 2]
+    python bench/engine --table         the last results as Markdown, without measuring
 """
 
 from __future__ import annotations
