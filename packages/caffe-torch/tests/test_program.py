@@ -113,3 +113,15 @@ def test_nan_is_told_with_the_layer_that_made_it_and_stops_when_asked(job: Path)
     assert 'layer "' in warnings[0]
     assert stops.status == -signal.SIGABRT
     assert "the first that is not finite is" in stops.lines[-1][2]
+
+
+def test_what_does_not_fit_into_memory_is_refused_in_a_sentence(job: Path) -> None:
+    solver = lenet(job, str(job))
+    net = job / "net.prototxt"
+    net.write_text(net.read_text().replace("num_output: 500", "num_output: 2000000000"))
+
+    ended = run_ours("train", f"--solver={solver}")
+
+    assert ended.status == -signal.SIGABRT
+    assert "out of memory" in ended.lines[-1][2]
+    assert "Traceback" not in ended.output

@@ -61,8 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return UNREAD
     except KeyboardInterrupt:
         return INTERRUPTED
-    except MemoryError:
-        return refuse("syncedmem.hpp:28", "out of memory: a smaller batch_size needs less")
+    except (MemoryError, RuntimeError) as error:
+        reason = _of_the_device(error)
+        if not reason:
+            raise
+        return refuse("syncedmem.hpp:28", reason)
+
+
+def _of_the_device(error: Exception) -> str:
+    """What torch's exceptions about memory and GPUs mean for a person; empty for any other."""
+    said = str(error).split("\n", 1)[0]
+    if isinstance(error, MemoryError) or "memory" in said.lower():
+        return f"out of memory ({said}); next: a smaller batch_size or num_output; caffe shapes tells the need"
+    if "device-side assert" in said:
+        return f"the GPU refused a value ({said}); next: train on the CPU, which names the label"
+    return f"{said}" if "CUDA error" in said else ""
 
 
 def usage() -> str:

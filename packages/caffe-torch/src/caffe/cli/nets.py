@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import torch
 
-from caffe import log, schema
+from caffe import devices, log, process, schema
 from caffe.cli.arguments import Flags
 from caffe.errors import UsageError
 from caffe.layers.base import TEST, TRAIN
 from caffe.net import Net
 
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
+
+
+def device_of(flags: Flags, gpu_place: str, cpu_place: str) -> torch.device:
+    """The one device of a command, told in the log. Raises DeviceError, UsageError."""
+    device = devices.chosen(flags.gpu)[0]
+    process.keep_memory()
+    if device.type == "cuda":
+        log.write(gpu_place, f"Use GPU with device ID {device.index}")
+    else:
+        log.write(cpu_place, "Use CPU.")
+    return device
 
 
 def phase_of(flags: Flags, default: int) -> int:

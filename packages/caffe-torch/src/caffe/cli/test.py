@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from caffe import devices, log, process, report, weights
+from caffe import log, report, weights
 from caffe.cli.arguments import Flags
-from caffe.cli.nets import load
+from caffe.cli.nets import device_of, load
 from caffe.errors import UsageError
 from caffe.layers.base import TEST
 from caffe.log import number
@@ -16,12 +16,7 @@ def run(flags: Flags) -> int:
         raise UsageError("Need a model definition to score.", next_step="caffe test -model FILE")
     if not flags.weights:
         raise UsageError("Need model weights to score.", next_step="caffe test -weights FILE")
-    device = devices.chosen(flags.gpu)[0]
-    process.keep_memory()
-    if device.type == "cuda":
-        log.write("caffe.cpp:267", f"Use GPU with device ID {device.index}")
-    else:
-        log.write("caffe.cpp:275", "Use CPU.")
+    device = device_of(flags, "caffe.cpp:267", "caffe.cpp:275")
     net = load(flags.model, TEST, flags, device)
     try:
         for path in flags.weights.split(","):

@@ -6,9 +6,9 @@ import time
 
 import torch
 
-from caffe import devices, log, process
+from caffe import log
 from caffe.cli.arguments import Flags
-from caffe.cli.nets import load, phase_of
+from caffe.cli.nets import device_of, load, phase_of
 from caffe.errors import UsageError
 from caffe.layers.base import TRAIN
 from caffe.log import number
@@ -19,12 +19,7 @@ def run(flags: Flags) -> int:
     """Raises CaffeError."""
     if not flags.model:
         raise UsageError("Need a model definition to time.", next_step="caffe time -model FILE")
-    device = devices.chosen(flags.gpu)[0]
-    process.keep_memory()
-    if device.type == "cuda":
-        log.write("caffe.cpp:338", f"Use GPU with device ID {device.index}")
-    else:
-        log.write("caffe.cpp:343", "Use CPU.")
+    device = device_of(flags, "caffe.cpp:338", "caffe.cpp:343")
     net = load(flags.model, phase_of(flags, TRAIN), flags, device)
     try:
         _benchmark(net, flags.iterations, device)
