@@ -9,10 +9,14 @@ import os
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 
 INFO, WARNING, ERROR, FATAL = "IWEF"
 _LEVELS = {INFO: 0, WARNING: 1, ERROR: 2, FATAL: 3}
+
+THRESHOLD = "GLOG_minloglevel"
+"""The environment variable with the least severity that is written."""
 
 Log = Callable[..., None]
 """``log(place, text, severity=INFO)``."""
@@ -40,7 +44,7 @@ def write(place: str, text: str, severity: str = INFO) -> None:
 
 def _least() -> int:
     try:
-        return int(os.environ.get("GLOG_minloglevel", "0"))
+        return int(os.environ.get(THRESHOLD, "0"))
     except ValueError:
         return 0
 
@@ -48,3 +52,13 @@ def _least() -> int:
 def number(value: float) -> str:
     """A float as C++ streams print it: six significant digits."""
     return f"{value:.6g}"
+
+
+class _Callable(types.ModuleType):
+    """pycaffe has a function where this module is: ``caffe.log(text)`` writes a line."""
+
+    def __call__(self, text: str) -> None:
+        write("_caffe.cpp:53", text)
+
+
+sys.modules[__name__].__class__ = _Callable

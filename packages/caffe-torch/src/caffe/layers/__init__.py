@@ -111,4 +111,11 @@ def create(param: Any, context: Context) -> Layer:
     return found(param, context)
 
 
+def __getattr__(name: str) -> Any:
+    """``from caffe import layers as L; L.ReLU(...)``: pycaffe has a NetSpec's types here."""
+    if not name[:1].isupper():
+        raise AttributeError(f"module 'caffe.layers' has no attribute '{name}'")
+    return getattr(import_module("caffe.pycaffe.net_spec").layers, name)
+
+
 __all__ = ["TABLE", "Context", "Layer", "create", "layer_class"]
