@@ -50,8 +50,8 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> A
         low, high = im.min(), im.max()
         if not high > low:
             return np.full((height, width, im.shape[-1]), low, np.float32)
-        made = resampling.resize(im - low, height, width, interp_order)
-        return np.clip(made + low, low, high).astype(np.float32)
+        made = resampling.resize(im - low, height, width, interp_order) + low
+        return np.asarray(np.clip(made, low, high), np.float32)
     zoomed: Array = resampling.zoom(im, height, width, interp_order).astype(np.float32)
     return zoomed
 
