@@ -29,7 +29,7 @@ class Power(Neuron):
 
     def value(self, x: Tensor) -> Tensor:
         if self._slope == 0:
-            shift = torch.tensor(self._shift, dtype=x.dtype, device=x.device)
+            shift = torch.full((), self._shift, dtype=x.dtype, device=x.device)
             return torch.empty_like(x).copy_(shift.pow(self._power))
         base = self._base(x)
         return base if self._power == 1 else base.pow(self._power)
