@@ -56,15 +56,21 @@ class Step:
 
 
 def batches(name: str, batch: int, iterations: int, seed: int = 1) -> dict[str, Array]:
-    """MNIST for the nets that are made for it; else noise of the size of pictures without their
-    mean, -128 … 128, and random labels. Smaller values would leave nothing but weight decay."""
+    """MNIST for the nets that are made for it; else noise and random labels.
+
+    The small pictures' noise is -128 … 128, as pictures without their mean are: those nets begin
+    with so small weights that less would leave nothing but weight decay. The large pictures' is
+    -1 … 1: with more, on random labels, GoogLeNet's loss grows to NaN, where Caffe's max-pooling
+    writes beyond its memory.
+    """
     model, random = ZOO[name], np.random.default_rng(seed)
     lead = (iterations, batch)
     if model.item[1:] == (28, 28):
         maker = mnist.pairs if model.item[0] == 2 else mnist.images
         data, label = maker(iterations * batch)
     else:
-        data = random.random((*lead, *model.item), np.float32) * 256 - 128
+        size = 128 if model.item[1:] == (32, 32) else 1
+        data = (random.random((*lead, *model.item), np.float32) * 2 - 1) * size
         label = random.integers(0, max(model.classes, 1), lead).astype(np.float32)
     found = {"data": data.reshape(*lead, *model.item), "label": label.reshape(lead)}
     return found if model.classes else {"data": found["data"]}
