@@ -86,7 +86,7 @@ class Lockstep:
         self._theirs = OracleSteps(oracle, name, data)
         param = schema.read_solver(self._theirs.solver_seen_here()).message
         self._solver = Solver(param, device=device)
-        self._theirs.decided = sorted(set(_decisions(self._solver.net)))
+        self._theirs.decided = sorted(set(decisions(self._solver.net)))
 
     def run(self, chunk: int = 10, told: Callable[[Step], None] = lambda step: None) -> list[Step]:
         """Compare every iteration. ``chunk``: how many the oracle makes in one go; so many
@@ -109,8 +109,8 @@ class Lockstep:
             mine, theirs = again.state(iteration + 1), self._theirs.state(iteration + 1)
             histories = zip(mine.history, theirs.history, strict=True)
             values = zip(again.values(mine, self._solver.net), self._expected(theirs), strict=True)
-            flips = _flips(self._solver.net, found, answer)
-            steps.append(compare(iteration, outputs, histories, values, flips))
+            turned = flips(self._solver.net, found, answer)
+            steps.append(compare(iteration, outputs, histories, values, turned))
             again.drop(iteration + 1)
         return steps
 
@@ -125,16 +125,16 @@ class Lockstep:
             net.blobs[key].data = tensor.to(solver.device)
         solver.random.seed(FIRST_SEED + iteration)
         solver.step(1)
-        found = {key: _host(net.blobs[key].data) for key in (*net.outputs, *self._theirs.decided)}
+        found = {key: host(net.blobs[key].data) for key in (*net.outputs, *self._theirs.decided)}
         state = self._theirs.state(iteration + 1)
-        mine = [_host(each) for each in solver.update.history]
-        values = [_host(each.blob.data) for each in net.learnables]
+        mine = [host(each) for each in solver.update.history]
+        values = [host(each.blob.data) for each in net.learnables]
         return compare(
             iteration,
             [(found[key], answer[key]) for key in net.outputs],
             zip(mine, state.history, strict=True),
             zip(values, self._expected(state), strict=True),
-            _flips(net, found, answer),
+            flips(net, found, answer),
         )
 
     def _load(self, iteration: int) -> None:
@@ -174,23 +174,23 @@ def _median(pairs: Pairs) -> float:
     return float(np.median(np.concatenate([_relative(*pair) for pair in pairs])))
 
 
-def _flips(net: Net, mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> int:
+def flips(net: Net, mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> int:
     """How many decisions of max-pooling and ReLU fell otherwise, by the blobs that they see."""
-    flips = 0
+    count = 0
     for node in net.nodes:
         if node.layer.kind == "ReLU":
             name = node.top_names[0]
-            flips += int(((mine[name] > 0) != (theirs[name] > 0)).sum())
+            count += int(((mine[name] > 0) != (theirs[name] > 0)).sum())
         elif _is_max_pooling(node.layer.param):
             name = node.bottom_names[0]
             chosen = [
                 _choices(node.layer.param, torch.from_numpy(side[name])) for side in (mine, theirs)
             ]
-            flips += int((chosen[0] != chosen[1]).sum())
-    return flips
+            count += int((chosen[0] != chosen[1]).sum())
+    return count
 
 
-def _decisions(net: Net) -> Iterator[str]:
+def decisions(net: Net) -> Iterator[str]:
     for node in net.nodes:
         if node.layer.kind == "ReLU":
             yield node.top_names[0]
@@ -213,7 +213,7 @@ def _choices(param: Any, bottom: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def _host(tensor: torch.Tensor) -> Array:
+def host(tensor: torch.Tensor) -> Array:
     found: Array = tensor.detach().cpu().numpy()
     return found
 
