@@ -83,8 +83,9 @@ class Solver:
         self._core.snapshot()
 
     def apply_update(self) -> None:
-        """One update from the gradients that are there."""
+        """One update from the gradients that are there, which counts as an iteration."""
         self._core.apply_update()
+        self._core.iter += 1
 
     def share_weights(self, net: Net) -> None:
         """Let ``net`` use the learnable blobs that are trained here. Raises ShapeError."""
