@@ -21,7 +21,7 @@ class WrongShapeError(UsageError, ValueError):
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
     """The data of a BlobProto, or its gradient, in its own or its legacy shape."""
-    values = np.array(blob.diff if return_diff else blob.data)
+    values = np.array(blob.diff if return_diff else blob.data, np.float64)
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
         return values.reshape(blob.num, blob.channels, blob.height, blob.width)
     return values.reshape(tuple(blob.shape.dim))
@@ -71,4 +71,4 @@ def datum_to_array(datum: Any) -> Array:
     shape = (datum.channels, datum.height, datum.width)
     if len(datum.data):
         return np.frombuffer(datum.data, np.uint8).reshape(shape)
-    return np.array(datum.float_data).astype(float).reshape(shape)
+    return np.array(datum.float_data, np.float64).reshape(shape)

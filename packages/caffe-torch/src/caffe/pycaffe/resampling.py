@@ -39,7 +39,7 @@ def axis_matrix(size: int, wanted: int, order: int) -> Array:
     positions = (np.arange(wanted) + 0.5) * (size / wanted) - 0.5
     sampled = _samples(size, positions, order)
     sigma = max(0.0, (size / wanted - 1) / 2)
-    return sampled @ _smoothing(size, sigma) if order and sigma else sampled
+    return sampled @ _smoothing(size, sigma) if sigma else sampled
 
 
 def _corners(size: int, wanted: int) -> Array:
