@@ -51,7 +51,7 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> A
         if not high > low:
             return np.full((height, width, im.shape[-1]), low, np.float32)
         made = resampling.resize(im - low, height, width, interp_order) + low
-        return np.asarray(np.clip(made, low, high), np.float32)
+        return np.asarray(made, np.float32)
     zoomed: Array = resampling.zoom(im, height, width, interp_order).astype(np.float32)
     return zoomed
 

@@ -18,11 +18,17 @@ _REACH = 4.0
 
 def resize(image: Array, height: int, width: int, order: int) -> Array:
     """``image`` (H×W×K, float) as height×width×K, by nearest pixels (``order`` 0), bilinear (1)
-    or cubic (else) interpolation."""
-    rows = axis_matrix(image.shape[0], height, order)
-    columns = axis_matrix(image.shape[1], width, order)
-    wide = np.tensordot(rows, image.astype(np.float64), (1, 0))
-    return np.ascontiguousarray(np.tensordot(wide, columns, (1, 1)).transpose(0, 2, 1))
+    or cubic (else) interpolation. No pixel leaves the range of the smoothed image: cubic curves
+    swing, and beyond the borders there are zeros."""
+    tall, wide = image.shape[:2]
+    smooth = _along_both(
+        _smoothing(tall, _sigma(tall, height)), _smoothing(wide, _sigma(wide, width)), image
+    )
+    made = _along_both(
+        _samples(tall, _centres(tall, height), order), _samples(wide, _centres(wide, width), order),
+        smooth,
+    )  # fmt: skip
+    return np.asarray(np.clip(made, smooth.min(), smooth.max()))
 
 
 def zoom(image: Array, height: int, width: int, order: int) -> Array:
@@ -30,16 +36,21 @@ def zoom(image: Array, height: int, width: int, order: int) -> Array:
     what pycaffe does with images that have neither one nor three channels."""
     rows = _samples(image.shape[0], _corners(image.shape[0], height), order)
     columns = _samples(image.shape[1], _corners(image.shape[1], width), order)
+    return _along_both(rows, columns, image)
+
+
+def _along_both(rows: Array, columns: Array, image: Array) -> Array:
+    """One matrix for the rows of H×W×K, one for its columns; H×W×K."""
     tall = np.tensordot(rows, image.astype(np.float64), (1, 0))
     return np.ascontiguousarray(np.tensordot(tall, columns, (1, 1)).transpose(0, 2, 1))
 
 
-def axis_matrix(size: int, wanted: int, order: int) -> Array:
-    """wanted×size: from the pixels of one axis to those wanted."""
-    positions = (np.arange(wanted) + 0.5) * (size / wanted) - 0.5
-    sampled = _samples(size, positions, order)
-    sigma = max(0.0, (size / wanted - 1) / 2)
-    return sampled @ _smoothing(size, sigma) if sigma else sampled
+def _centres(size: int, wanted: int) -> Array:
+    return (np.arange(wanted) + 0.5) * (size / wanted) - 0.5
+
+
+def _sigma(size: int, wanted: int) -> float:
+    return max(0.0, (size / wanted - 1) / 2)
 
 
 def _corners(size: int, wanted: int) -> Array:
@@ -59,6 +70,8 @@ def _samples(size: int, positions: Array, order: int) -> Array:
 
 
 def _smoothing(size: int, sigma: float) -> Array:
+    if not sigma:
+        return np.eye(size)
     reach = int(_REACH * sigma + 0.5)
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
