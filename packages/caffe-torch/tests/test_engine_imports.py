@@ -18,7 +18,7 @@ PACKAGES = SOURCE.parents[2]
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("io",),
+    ("io", "net_spec"),
     ("pycaffe",),
     ("memory", "parallel"),
     ("solver",),
@@ -39,7 +39,11 @@ LAYERS = (
 UPWARD = {("layers.python", "pycaffe")}
 """What looks up all the same: a net layer of the user's own sees pycaffe's blobs."""
 
-ONLY_FOR = {"cli": {"__main__"}, "pycaffe": {"io", "layers"}, "parallel": {"cli", "pycaffe"}}
+ONLY_FOR = {
+    "cli": {"__main__"},
+    "pycaffe": {"io", "layers", "net_spec"},
+    "parallel": {"cli", "pycaffe"},
+}
 """Parts that not even everything above them may import."""
 
 OF_A_LAYER = {"blob", "blobproto", "data", "errors", "fillers", "layers", "proto", "random"}

@@ -57,7 +57,7 @@ _MODULES = {
     "layers": "caffe.layers",
     "log": "caffe.log",
     "proto": "caffe.proto",
-    "net_spec": "caffe.pycaffe.net_spec",
+    "net_spec": "caffe.net_spec",
     "pycaffe": "caffe.pycaffe",
 }
 
