@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.bases import caffe_base, torch_base  # noqa: F401 fixtures
 from support.engines import docker_engine, podman_engine  # noqa: F401 fixtures
 from support.registry import PASSWORD, USERNAME, RunningRegistry, running_registry
 from support.tiny_image import tiny  # noqa: F401 a fixture
+
+# No test depends on how fast the machine is.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 _LEAKING = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),

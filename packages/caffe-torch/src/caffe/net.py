@@ -134,6 +134,7 @@ class Net:
             ]
         for top, tensor in zip(node.tops, layer.forward(inputs), strict=True):
             top.data = tensor
+        node.ran = True
 
     def _reshape(self, node: Node, shapes: list[tuple[int, ...]]) -> None:
         node.shapes = shapes
@@ -164,6 +165,13 @@ class Net:
             self._tell_parameters()
 
     def _backward(self, node: Node) -> None:
+        if not node.ran:
+            if node.layer.keeps_tops:
+                return
+            raise UsageError(
+                f'backward comes before forward: layer "{node.layer.name}" has not run yet',
+                next_step="call forward first",
+            )
         diffs: list[Any]
         if node.layer.takes_missing_diffs:
             diffs = [top.diff if top.diff_memory.known else None for top in node.tops]

@@ -21,6 +21,8 @@ class Node:
     loss_weights: list[float]
     needs_backward: bool = False
     shapes: list[tuple[int, ...]] = field(default_factory=list)
+    ran: bool = False
+    """Whether it has run forward, without which there is no way back."""
 
     @property
     def in_place(self) -> bool:

@@ -64,7 +64,8 @@ class Averaging:
         self._solver = solver
         solver.agree = self.agree
         solver.net.flat.settle()
-        dist.broadcast(solver.net.flat.data, 0)
+        with _together():
+            dist.broadcast(solver.net.flat.data, 0)
         solver.callbacks.append(self)
 
     def on_start(self) -> None:
@@ -73,14 +74,28 @@ class Averaging:
     def on_gradients_ready(self) -> None:
         self._solver.net.flat.settle()
         diff = self._solver.net.flat.diff
-        dist.all_reduce(diff)
+        with _together():
+            dist.all_reduce(diff)
         diff.div_(self._solver.ranks)
 
     def agree(self, action: Action) -> Action:
         """What solver 0 was asked to do."""
         asked = torch.tensor([action.value], device=self._solver.device)
-        dist.broadcast(asked, 0)
+        with _together():
+            dist.broadcast(asked, 0)
         return _ACTIONS[int(asked)]
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """A step that all solvers take. Raises DeviceError when one of them is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error).split("\n", 1)[0]
+        raise DeviceError(
+            f"another solver is gone: {said}", next_step="look for why it ended in its own output"
+        ) from None
 
 
 @contextlib.contextmanager

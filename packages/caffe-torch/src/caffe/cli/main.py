@@ -72,7 +72,10 @@ def _of_the_device(error: Exception) -> str:
     """What torch's exceptions about memory and GPUs mean for a person; empty for any other."""
     said = str(error).split("\n", 1)[0]
     if isinstance(error, MemoryError) or "memory" in said.lower():
-        return f"out of memory ({said}); next: a smaller batch_size or num_output; caffe shapes tells the need"
+        return (
+            f"out of memory ({said}); next: a smaller batch_size or num_output; caffe shapes tells "
+            "the need"
+        )
     if "device-side assert" in said:
         return f"the GPU refused a value ({said}); next: train on the CPU, which names the label"
     return f"{said}" if "CUDA error" in said else ""
