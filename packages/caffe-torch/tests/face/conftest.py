@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import caffe
 import numpy as np
 import pytest
 from oracle.client import Arrays, Oracle
-
-import caffe
 
 PRELUDE = """
 import os

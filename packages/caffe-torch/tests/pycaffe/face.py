@@ -36,7 +36,7 @@ def both(
     }
     monkeypatch.syspath_prepend(str(oracle.folder))
     monkeypatch.setenv("GLOG_minloglevel", "2")
-    exec(text, names)  # noqa: S102 - the text is the test's own
+    exec(text, names)
 
     assert sorted(ours) == sorted(theirs)
     for name, array in theirs.items():

@@ -88,7 +88,7 @@ out["net"] = np.frombuffer(net.SerializeToString(), np.uint8)
 
 def ours(text: str) -> Any:
     names = {"NetSpec": NetSpec, "to_proto": to_proto, "L": L, "P": P, "TRAIN": 0, "TEST": 1}
-    exec(textwrap.dedent(text), names)  # noqa: S102 - the text is of this module
+    exec(textwrap.dedent(text), names)
     return names["net"]
 
 
