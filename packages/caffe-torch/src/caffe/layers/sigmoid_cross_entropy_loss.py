@@ -3,6 +3,9 @@ x·(t − [x ≥ 0]) − log(1 + e^(−|x|)) so that it cannot overflow.
 
 The normaliser is BATCH_SIZE by default: the first dimension, not the number of elements as in
 torch's binary_cross_entropy_with_logits. ignore_label is compared with t cut to a whole number.
+
+On the CPU the sum is made term by term in float32, as Caffe makes it: over the 12,544 terms of a
+batch of 16 MNIST images that is off by up to 1e-5, more than the house's bar for parity.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from caffe.layers.base import Shape, Tensor, text
@@ -43,7 +47,7 @@ class SigmoidCrossEntropyLoss(Loss):
         outer = x.shape[0]
         scale = normalizer(self._mode, outer, x.numel() // outer, ignored)
         self._kept = (x, target, ignored, scale)
-        return [losses.sum().div_(scale).neg_()]
+        return [_sum_in_order(losses).div_(scale).neg_()]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         self.judge_wanted(wanted)
@@ -54,3 +58,9 @@ class SigmoidCrossEntropyLoss(Loss):
         if ignored is not None:
             diff.masked_fill_(ignored, 0)
         return [diff, None]
+
+
+def _sum_in_order(values: Tensor) -> Tensor:
+    if values.device.type != "cpu" or not values.numel():
+        return values.sum()
+    return values.new_tensor(np.add.accumulate(values.reshape(-1).numpy())[-1])
