@@ -40,14 +40,14 @@ class Job:
 
 
 JOBS = (
-    Job("lenet", 64, 1200, 200),
-    Job("cifar10_quick", 100, 110, 10),
-    Job("cifar10_full", 100, 55, 5),
-    Job("autoencoder", 100, 220, 20),
-    Job("siamese", 64, 220, 20),
-    Job("caffenet", 16, 12, 2),
-    Job("googlenet", 8, 12, 2),
-    Job("resnet50", 4, 12, 2),
+    Job("lenet", 64, 700, 100),
+    Job("cifar10_quick", 100, 70, 10),
+    Job("cifar10_full", 100, 35, 5),
+    Job("autoencoder", 100, 180, 20),
+    Job("siamese", 64, 120, 20),
+    Job("caffenet", 16, 8, 2),
+    Job("googlenet", 8, 8, 2),
+    Job("resnet50", 4, 8, 2),
 )
 
 
