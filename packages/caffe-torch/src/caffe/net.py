@@ -193,11 +193,11 @@ class Net:
 
         Raises ShapeError where they differ.
         """
-        theirs = {node.layer.name: node.layer for node in other.nodes}
+        theirs = _by_name(other)
         for node in self.nodes:
-            source = theirs.get(node.layer.name)
-            if source is None:
+            if not theirs.get(node.layer.name):
                 continue
+            source = theirs[node.layer.name].pop(0)
             mine = node.layer.learnable
             if len(mine) != len(source.learnable):
                 raise ShapeError(
@@ -220,14 +220,14 @@ class Net:
         unless ``whole``: a snapshot that is gone on from has them all, or it was cut short.
         Raises SnapshotError, naming every blob that does not fit, before anything is copied.
         """
-        mine = {node.layer.name: node.layer for node in self.nodes}
+        mine = _by_name(self)
         plan: list[tuple[Blob, Any]] = []
         problems: list[str] = []
         for source in weights.layer:
-            layer = mine.get(source.name)
-            if layer is None:
+            if not mine.get(source.name):
                 self.log("net.cpp:741", f"Ignoring source layer {source.name}")
                 continue
+            layer = mine[source.name].pop(0)
             if len(source.blobs) != len(layer.learnable):
                 problems.append(
                     f'layer "{source.name}": {len(source.blobs)} blobs in the weights, '
@@ -243,11 +243,10 @@ class Net:
                     )
                 plan.append((blob, proto))
         if whole:
-            there = {source.name for source in weights.layer}
             problems += [
                 f'layer "{name}" is missing in the weights'
-                for name, layer in mine.items()
-                if layer.learnable and name not in there
+                for name, left in mine.items()
+                if any(layer.learnable for layer in left)
             ]
         if problems:
             raise SnapshotError(
@@ -321,6 +320,15 @@ class Net:
             specs[index].name if index < len(specs) and specs[index].name else str(index)
             for index in range(len(node.layer.learnable))
         ]
+
+
+def _by_name(net: Net) -> dict[str, list[Layer]]:
+    """The layers of each name in order. Layers may share a name, or have none: then the first of
+    a name stands for the first, the second for the second, and so on."""
+    found: dict[str, list[Layer]] = {}
+    for node in net.nodes:
+        found.setdefault(node.layer.name, []).append(node.layer)
+    return found
 
 
 def _set_loss_diffs(node: Node) -> None:

@@ -54,14 +54,7 @@ def wire(param: Any, context: Context, log: Log, where: Where) -> Wiring:
     split = schema.insert_splits(filtered, where)
     wiring = Wiring(split.name, split)
     builder = _Builder(wiring, context, log)
-    names: set[str] = set()
     for layer_param in split.layer:
-        if layer_param.name in names:
-            raise DefinitionError(
-                f'two layers of the net are named "{layer_param.name}"',
-                next_step="rename one: names bind weights, and Caffe would take the first",
-            )
-        names.add(layer_param.name)
         try:
             builder.add(layer_param)
         except CaffeError as error:

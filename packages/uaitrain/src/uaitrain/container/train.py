@@ -1033,6 +1033,8 @@ def write_failure(folder, reason):
     text = raw(reason)[: FAILURE_BYTES - 1].decode("utf-8", "ignore").encode("utf-8") + b"\n"
     part = os.path.join(folder, ".failure-%d" % os.getpid())
     try:
+        if not os.path.isdir(folder):
+            os.makedirs(folder)
         with open(part, "wb") as file:
             file.write(text)
             file.flush()
