@@ -31,7 +31,6 @@ def tell(net, prefix=""):
         put(name, list(getattr(net, name)))
     for name in ("blobs", "params", "layer_dict", "top_names", "bottom_names"):
         put(name, list(getattr(net, name)))
-    put("name", net.name)
     put("types", [layer.type for layer in net.layers])
     put("loss_weights", list(net.blob_loss_weights.values()))
     put("loss_names", list(net.blob_loss_weights))
