@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import caffe
 import pytest
+import speed
 from caffe.cli import main
 from caffe.cli.arguments import Flags
 from caffe.fillers import FILLERS
@@ -207,3 +209,11 @@ def test_the_environment_variables_are_listed() -> None:
     listed = {name for row in _table(README, "environment") for name in _NAMED.findall(row[0])}
 
     assert listed == _read_variables()
+
+
+def test_the_speeds_are_the_measured_ones() -> None:
+    text = README.read_text()
+    shown = text[text.index("<!-- bench:begin -->") : text.index("<!-- bench:end -->")]
+    measured = json.loads(speed.RESULTS.read_text())
+
+    assert shown.split("-->", 1)[1].strip() == speed.table(measured)
