@@ -294,7 +294,10 @@ class Net:
         weights.save(self._core, path, hdf5=True)
 
     def share_with(self, other: Net) -> None:
-        """Use the learnable blobs of layers of the same name in ``other``. Raises ShapeError."""
+        """Use the learnable blobs of layers of the same name in ``other``. Raises ShapeError, and
+        TypeError for what is no net."""
+        if not isinstance(other, Net):
+            raise TypeError(f"weights are shared with a caffe.Net, not {type(other).__name__}")
         self._core.share_trained_layers_with(other._core)
 
     def before_forward(self, hook: Hook) -> None:

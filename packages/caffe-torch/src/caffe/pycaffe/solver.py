@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable
 from functools import cached_property
@@ -44,12 +45,20 @@ class Solver:
         )
         weakref.finalize(self, self._core.close)
 
-    @cached_property
+    @property
     def net(self) -> Net:
+        return self._net
+
+    @property
+    def test_nets(self) -> list[Net]:
+        return self._test_nets
+
+    @cached_property
+    def _net(self) -> Net:
         return Net.of(self._core.net, self._core)
 
     @cached_property
-    def test_nets(self) -> list[Net]:
+    def _test_nets(self) -> list[Net]:
         return [Net.of(each, self._core) for each in self._core.test_nets]
 
     @property
@@ -67,8 +76,9 @@ class Solver:
         return self._core.rate.at(self._core.iter)
 
     def step(self, iterations: int) -> None:
-        """Raises DataError, NumericError, and what callbacks raise."""
-        self._core.step(iterations)
+        """Raises TypeError for what is no whole number, DataError, NumericError, and what callbacks
+        raise."""
+        self._core.step(operator.index(iterations))
 
     def solve(self, resume_file: str | None = None) -> None:
         """Train to max_iter, from a solver state if one is given. Raises as :meth:`step`."""
@@ -88,7 +98,10 @@ class Solver:
         self._core.iter += 1
 
     def share_weights(self, net: Net) -> None:
-        """Let ``net`` use the learnable blobs that are trained here. Raises ShapeError."""
+        """Let ``net`` use the learnable blobs that are trained here. Raises ShapeError, and
+        TypeError for what is no net."""
+        if not isinstance(net, Net):
+            raise TypeError(f"weights are shared with a caffe.Net, not {type(net).__name__}")
         net._core.share_trained_layers_with(self._core.net)
 
     def add_callback(
