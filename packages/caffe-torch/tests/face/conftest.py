@@ -21,7 +21,8 @@ def kind(call):
     try:
         call()
     except Exception as error:
-        return type(error).__name__
+        # Caffe's side has kinds of boost's, ours has its own: what scripts catch is Python's.
+        return [k.__name__ for k in type(error).__mro__ if k.__module__ == "builtins"][0]
     return "nothing"
 
 def tell(net, prefix=""):
@@ -108,5 +109,5 @@ def twins(
 ) -> Iterator[Twins]:
     monkeypatch.setenv("GLOG_minloglevel", "2")
     monkeypatch.chdir(Path.cwd())
-    yield Twins(oracle, re.sub(r"\W+", "_", request.node.name))
+    yield Twins(oracle, re.sub(r"\W+", "_", f"{request.module.__name__}.{request.node.name}"))
     caffe.set_mode_cpu()

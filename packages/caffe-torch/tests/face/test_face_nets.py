@@ -435,6 +435,7 @@ def test_wrong_calls_raise_the_kinds_that_pycaffe_raises(twins):
             "reshape": lambda: net.blobs["data"].reshape("a"),
             "reshape float": lambda: net.blobs["data"].reshape(2, 3.5),
             "save": lambda: net.save(4),
+            "share": lambda: net.share_with(4),
             "attribute": lambda: net.nothing,
             "assign": lambda: setattr(net.blobs["data"], "data", two),
         }
