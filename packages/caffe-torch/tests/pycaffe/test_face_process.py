@@ -114,8 +114,8 @@ def test_two_processes_with_one_nccl_train_one_net(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]
-    (first, said), (second, _) = (each.communicate(timeout=120) for each in running)
+    (first, said), (second, other) = (each.communicate(timeout=120) for each in running)
 
-    assert [each.returncode for each in running] == [0, 0], said
+    assert [each.returncode for each in running] == [0, 0], f"{said}\nsolver 1:\n{other}"
     assert first == second
     assert first.startswith("[[")

@@ -6,6 +6,8 @@ With one solver it does nothing. Else every process makes one with the same ``ui
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import datetime
 import socket
 from typing import Any
@@ -82,3 +84,11 @@ def _join(uid: str, device: Any) -> None:
         )
     except (RuntimeError, ValueError) as error:
         raise DeviceError(f"solver {rank} of {ranks} cannot join the others: {error}") from None
+    # In order, and not in the destructors at the end of the process, whose order nobody knows.
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        with contextlib.suppress(RuntimeError):
+            dist.destroy_process_group()
