@@ -173,13 +173,6 @@ SPEC = """
 """
 
 
-@pytest.fixture
-def my_layers(oracle: Oracle) -> None:
-    """``my_layers`` can be imported on both sides: here it lies beside this test."""
-    name = "my_layers.py"
-    oracle.write(name, Path(__file__).with_name(name).read_text())
-
-
 @pytest.mark.usefixtures("my_layers")
 def test_a_net_written_in_python_is_the_same_net_and_runs_the_same(
     oracle: Oracle, monkeypatch: pytest.MonkeyPatch

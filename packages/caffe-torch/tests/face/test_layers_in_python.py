@@ -17,13 +17,6 @@ from twice import agree, ours, theirs
 pytestmark = pytest.mark.usefixtures("my_layers")
 
 
-@pytest.fixture
-def my_layers(oracle: Oracle) -> None:
-    """``my_layers`` can be imported on both sides: here it lies beside this test."""
-    name = "my_layers.py"
-    oracle.write(name, Path(__file__).with_name(name).read_text())
-
-
 def python(name: str, layer: str, bottoms: str, tops: str, more: str = "", text: str = "") -> str:
     """A Python layer of ``my_layers``; ``more`` are further fields, ``text`` its param_str."""
     links = "".join(f' bottom: "{each}"' for each in bottoms.split())
