@@ -71,10 +71,11 @@ class Memory:
             if tensor is not self._tensor:
                 self._tensor.copy_(tensor.reshape(self._tensor.shape))
         elif self._host is not None and shares_host(self._device):
-            if self._host.shape != tensor.shape:
+            if self._host.numel() != tensor.numel():
                 self._host = torch.empty(tensor.shape, dtype=tensor.dtype)
             if tensor is not self._host:
-                self._host.copy_(tensor)
+                # Blobs of several shapes may share this memory; the view of any has to stay true.
+                self._host.view(tensor.shape).copy_(tensor)
             self._tensor = self._host
         else:
             self._tensor = tensor

@@ -46,12 +46,13 @@ def activations(net: Net) -> int:
 
 
 def _of_node(node: Node) -> int:
-    shares = node.layer.kind in ("Split", "Flatten", "Reshape", "Silence")
-    tops = 0 if shares else FLOAT * sum(top.count for top in node.tops)
+    tops = 0 if node.layer.shares_data else FLOAT * sum(top.count for top in node.tops)
     if not node.needs_backward:
         return tops
     diffs = FLOAT * sum(
-        bottom.count for bottom, wanted in zip(node.bottoms, node.wanted, strict=True) if wanted
+        bottom.count
+        for bottom, wanted in zip(node.bottoms, node.wanted, strict=True)
+        if wanted and not node.layer.shares_diff
     )
     kept = _KEPT.get(node.layer.kind, 0) * (node.tops[0].count if node.tops else 0)
     return tops + diffs + kept

@@ -80,15 +80,6 @@ class Net:
     def layer_names(self) -> list[str]:
         return [node.layer.name for node in self.nodes]
 
-    def layer_index(self, name: str) -> int:
-        """Raises UsageError for a layer that is not in the net."""
-        for index, node in enumerate(self.nodes):
-            if node.layer.name == name:
-                return index
-        raise UsageError(
-            f'the net "{self.name}" has no layer "{name}"', allowed=", ".join(self.layer_names)
-        )
-
     def _share_flat(self) -> None:
         """Blobs that share parameters live in their owner's memory, which has just moved."""
         for node, owners in zip(self.nodes, self.owners, strict=True):
@@ -126,6 +117,9 @@ class Net:
         if shapes != node.shapes:
             self._reshape(node, shapes)
         if layer.keeps_tops:
+            return
+        if layer.shares_data:
+            node.ran = True
             return
         if node.in_place:
             inputs = [

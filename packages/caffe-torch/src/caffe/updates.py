@@ -119,12 +119,8 @@ class Update:
         self._flat.diff.mul_(factor)
         return norm, factor
 
-    def sumsq_data(self) -> float:
-        """The sum of squares of all learnable blobs."""
-        return _sumsq(self._flat.views(self._flat.data))
-
     def sumsq_diff(self) -> float:
-        """The same of their gradients."""
+        """The sum of squares of all gradients."""
         return _sumsq(self._flat.views(self._flat.diff))
 
 

@@ -189,6 +189,10 @@ class _Builder:
             raise layer.refuse(f"has {len(node.tops)} tops", allowed=str(len(shapes)))
         for top, shape in zip(node.tops, shapes, strict=True):
             top.shape = tuple(shape)
+            if layer.shares_data:
+                top.share_data(node.bottoms[0])
+            if layer.shares_diff:
+                top.share_diff(node.bottoms[0])
         node.loss_weights = _loss_weights(node)
         self._log("net.cpp:124", f"Setting up {layer.name}")
         for top, weight in zip(node.tops, node.loss_weights, strict=True):

@@ -257,3 +257,43 @@ def test_a_gpu_that_is_not_there_is_an_error_and_the_cpu_goes_on(twins, monkeypa
     with pytest.raises(DeviceError, match="GPU 0"):
         on_gpu()
     assert caffe.Net(path, caffe.TEST).forward()["join"].shape == (2, 6)
+
+
+def test_what_is_written_into_one_of_several_shared_blobs_is_in_all(twins, rows):
+    """Split, Flatten and Reshape share their bottom's memory, so that a net that runs on from
+    behind one computes with what was written in front of it."""
+    shaped = NET + (
+        'layer { name: "shaped" type: "Reshape" bottom: "join" top: "shaped" '
+        "reshape_param { shape { dim: 3 dim: -1 } } }\n"
+    )
+    twins.write("net.prototxt", shaped)
+    twins(
+        START
+        + """
+def tell(when):
+    for name in ["pool", "flat", "ip", "join", "shaped"] + [n for n in net.blobs if "split" in n]:
+        out[when + name] = net.blobs[name].data.copy()
+
+net.forward(data=args["data"])
+tell("first ")
+net.blobs["pool"].data[...] = 9
+net.blobs["join"].data[...] = 7
+net.blobs["ip"].data[...] = args["ip"]
+tell("written ")
+given = net.forward(start="left")
+out["given"] = list(given.values())[0].copy()
+net.blobs["flat"].data[...] = 5
+net.blobs["shaped"].data[...] = 3
+tell("back ")
+net.forward(start="ip")
+tell("again ")
+net.backward(shaped=args["shaped"])
+for name in ("join", "shaped", "ip", "flat", "pool", "data"):
+    out["diff " + name] = net.blobs[name].diff.copy()
+net.forward(data=args["data"] * 2)
+tell("last ")
+""",
+        data=rows["data"],
+        ip=rows["join"][:, :3],
+        shaped=rows["join"].reshape(3, 4),
+    )

@@ -96,7 +96,6 @@ def test_threshold_is_the_oracles(oracle: Oracle, each: Case) -> None:
 
 def test_threshold_refuses_a_backward_where_caffe_aborts() -> None:
     layer = make(case('type: "Threshold"', EDGES))
-    assert layer.allows_missing_bottom_gradient()
     with pytest.raises(DefinitionError, match=r'"x" \(Threshold\): has no gradient'):
         layer.backward([torch.zeros(1)], [True])
 

@@ -104,7 +104,6 @@ def test_wrong_argmaxes_are_refused_by_both(
 def test_argmax_refuses_a_backward_where_caffe_aborts(oracle: Oracle) -> None:
     case = Case('type: "ArgMax"', [X])
     layer = make(case)
-    assert layer.allows_missing_bottom_gradient()
     with pytest.raises(DefinitionError, match=r'"x" \(ArgMax\): has no gradient'):
         layer.backward([torch.zeros(3, 1, 1)], [True])
     with pytest.raises(OracleAbortedError):

@@ -62,6 +62,3 @@ class Accuracy(Layer):
 
     def may_force_backward(self, bottom: int) -> bool:
         return False
-
-    def allows_missing_bottom_gradient(self) -> bool:
-        return True

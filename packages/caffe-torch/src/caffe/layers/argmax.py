@@ -54,9 +54,6 @@ class ArgMax(Layer):
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         raise no_gradient(self)
 
-    def allows_missing_bottom_gradient(self) -> bool:
-        return True
-
     def _largest(self, x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         """Values and places of the k largest: a stable sort of the row read backwards."""
         values, places = x.flip(axis).sort(dim=axis, descending=True, stable=True)

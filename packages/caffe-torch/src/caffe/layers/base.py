@@ -63,6 +63,11 @@ class Layer:
     AutoTopBlobs)."""
     takes_missing_diffs: ClassVar[bool] = False
     """``backward`` gets None for a top that no gradient reaches, in place of zeros."""
+    shares_data: ClassVar[bool] = False
+    """The tops are the bottom's memory, seen in their own shapes: what is written into one is in
+    all. The net does not call ``forward``."""
+    shares_diff: ClassVar[bool] = False
+    """The same of the gradient."""
     forced_lr_mult: ClassVar[float | None] = None
     """The lr_mult of every learnable blob, where the type does not leave it to the definition."""
     keeps_tops: ClassVar[bool] = False
@@ -165,10 +170,6 @@ class Layer:
     def may_force_backward(self, bottom: int) -> bool:
         """Whether ``force_backward`` reaches this bottom (labels: no)."""
         return True
-
-    def allows_missing_bottom_gradient(self) -> bool:
-        """Whether the type has no gradient for any of its bottoms (Accuracy, ArgMax …)."""
-        return False
 
     def refuse(self, what: str, *, allowed: str = "", next_step: str = "") -> DefinitionError:
         """The error that names this layer; to be raised."""

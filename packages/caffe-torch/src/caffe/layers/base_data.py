@@ -79,9 +79,6 @@ class PrefetchingData(Layer):
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         return []
 
-    def allows_missing_bottom_gradient(self) -> bool:
-        return True
-
     def close(self) -> None:
         if hasattr(self, "_end"):
             self._end()

@@ -13,6 +13,8 @@ from caffe.layers.base import Layer, Shape, Tensor, text
 
 class Flatten(Layer):
     kind = "Flatten"
+    shares_data = True
+    shares_diff = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self._first: int = self.param.flatten_param.axis

@@ -77,9 +77,6 @@ class HDF5Data(Layer):
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         return []
 
-    def allows_missing_bottom_gradient(self) -> bool:
-        return True
-
     def _step(self) -> int:
         return self.context.ranks if self.phase == TRAIN else 1
 

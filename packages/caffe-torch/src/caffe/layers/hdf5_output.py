@@ -70,9 +70,6 @@ class HDF5Output(Layer):
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         return [None, None]
 
-    def allows_missing_bottom_gradient(self) -> bool:
-        return True
-
 
 def _four(shape: Sequence[int]) -> Shape:
     return (*shape, *[1] * (_AXES - len(shape)))

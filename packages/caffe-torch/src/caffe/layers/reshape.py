@@ -14,6 +14,8 @@ from caffe.layers.base import Layer, Shape, Tensor, text
 
 class Reshape(Layer):
     kind = "Reshape"
+    shares_data = True
+    shares_diff = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         param = self.param.reshape_param

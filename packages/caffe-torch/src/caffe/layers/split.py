@@ -15,15 +15,15 @@ from caffe.layers.base import Layer, Shape, Tensor
 
 class Split(Layer):
     kind = "Split"
+    shares_data = True
     tops = (1, None)
     takes_missing_diffs = True
-    _bottom: Tensor | None = None
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        self._shape = bottoms[0]
         return [bottoms[0]] * len(self.param.top)
 
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
-        self._bottom = bottoms[0]
         return [bottoms[0]] * len(self.param.top)
 
     def backward(
@@ -33,9 +33,7 @@ class Split(Layer):
             return [None]
         found = [diff for diff in diffs if diff is not None]
         if not found:
-            if self._bottom is None:
-                raise self.refuse("backward comes before forward")
-            return [torch.zeros_like(self._bottom)]
+            return [torch.zeros(self._shape, device=self.context.device)]
         if len(found) == 1:
             return [found[0]]
         total = found[0] + found[1]

@@ -20,6 +20,3 @@ class Threshold(Neuron):
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         raise no_gradient(self)
-
-    def allows_missing_bottom_gradient(self) -> bool:
-        return True

@@ -3,10 +3,9 @@
 A view stays true while the net runs: forward, backward and updates write into its memory. It
 ends to be the net's when the blob's number of elements changes, and is kept alive by numpy.
 
-Two things differ from Caffe. There the tops of Split, Flatten and Reshape are their bottom's
-memory; here what is written into one of them is not seen in the others before the layer runs. And
-there backward reads the data that blobs hold by then; here it may use what forward computed, so
-what is written into a layer's top between the two may have no effect on gradients.
+It differs from Caffe in this: there backward reads the data that blobs hold by then; here it may
+use what forward computed, so that what is written into a layer's top between the two may have no
+effect on gradients.
 """
 
 from __future__ import annotations
