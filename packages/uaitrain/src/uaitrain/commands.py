@@ -64,7 +64,7 @@ def local_job(spec: TrainSpec, accelerator: str, image: str, user: str = "") -> 
     line = " ".join(quote(word) for word in run_argv(spec, accelerator))
     return Job(
         image=image,
-        shell_line=f"cd {WORK_DIR} && {line}",
+        argv=("/bin/bash", "-c", f"cd {WORK_DIR} && {line}"),
         mounts=(Mount(str(spec.data), DATA_DIR), Mount(str(spec.output), OUTPUT_DIR)),
         gpus=spec.resources.gpus if accelerator == GPU else 0,
         shm_bytes=spec.resources.shm_bytes,

@@ -12,6 +12,7 @@
     ├── EngineError              7  Docker or Podman is missing or failed
     ├── StorageError             8  disk full, no permission, a local file is broken
     ├── BusyError                9  another uaitrain holds what this one needs
+    ├── BackendError            10  a cluster or platform refused, failed or cannot be reached
     └── TrainingError            the run's own exit code, 1-127 or 143
 Interrupted by the user: 130 (SIGINT) or 143 (SIGTERM), as shells count. A bug in uaitrain: 70.
 
@@ -93,6 +94,10 @@ class StorageError(UaitrainError):
 
 class BusyError(UaitrainError):
     exit_code = 9
+
+
+class BackendError(UaitrainError):
+    exit_code = 10
 
 
 class TrainingError(UaitrainError):

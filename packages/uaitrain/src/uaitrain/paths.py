@@ -18,6 +18,11 @@ def cache_dir() -> Path:
     return _folder("UAITRAIN_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
+def state_dir() -> Path:
+    """What would be missed: the list of runs, ``runs.sqlite``."""
+    return _folder("UAITRAIN_STATE", "XDG_STATE_HOME", ".local/state")
+
+
 def config_dir() -> Path:
     """The user's own settings: ``catalogue.toml``."""
     return _folder("UAITRAIN_CONFIG", "XDG_CONFIG_HOME", ".config")

@@ -16,6 +16,8 @@ from typing import Any
 
 from uaitrain.errors import UsageError
 from uaitrain.oci.reference import Reference, check_host
+from uaitrain.setting import LIST, NUMBER, PATH, SWITCH, TEXT, TYPES, Setting
+from uaitrain.ship_settings import SHIP_SETTINGS, table
 from uaitrain.spec import (
     CPU,
     ENGINES,
@@ -28,31 +30,10 @@ from uaitrain.spec import (
     Target,
     TrainSpec,
 )
-from uaitrain.values import dataclass
 
 FILE_NAME = "uaitrain.toml"
 DEFAULT_TAG = "uaitrain"
 CONTAINER_ENGINES = ("docker", "podman")
-
-TEXT, PATH, NUMBER, SWITCH, LIST = "text", "a path", "a whole number", "true or false", "a list"
-_TYPES: Mapping[str, type] = {TEXT: str, PATH: str, NUMBER: int, SWITCH: bool, LIST: list}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting: its key in the file (dots for tables), its flag, and what it means."""
-
-    key: str
-    flag: str
-    help: str
-    default: Any = None
-    kind: str = TEXT
-    metavar: str = ""
-
-    @property
-    def destination(self) -> str:
-        return self.key.replace(".", "_")
-
 
 SETTINGS = (
     Setting(
@@ -120,7 +101,19 @@ def add_spec_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TOML",
         help=f"settings file (default: {FILE_NAME})",
     )
-    for setting in SETTINGS:
+    _add_flags(group, SETTINGS)
+
+
+def add_ship_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the flags of ``SHIP_SETTINGS``, a group for each table."""
+    for name in dict.fromkeys(setting.table for setting in SHIP_SETTINGS):
+        title = "the run" if name == "run" else f"runs on {name}"
+        group = parser.add_argument_group(f"{title} (table [{name}] of uaitrain.toml)")
+        _add_flags(group, table(name))
+
+
+def _add_flags(group: argparse._ArgumentGroup, settings: tuple[Setting, ...]) -> None:
+    for setting in settings:
         extra: dict[str, Any] = {"metavar": setting.metavar}
         if setting.kind == LIST:
             extra["action"] = "append"
@@ -148,8 +141,8 @@ def spec_from(arguments: argparse.Namespace) -> TrainSpec:
     else:
         values, folder = {}, Path.cwd()
     resolved: dict[str, Any] = {}
-    for setting in SETTINGS:
-        flag = getattr(arguments, f"spec_{setting.destination}")
+    for setting in (*SETTINGS, *SHIP_SETTINGS):
+        flag = getattr(arguments, f"spec_{setting.destination}", None)
         value = flag if flag is not None else values.get(setting.key, setting.default)
         if setting.kind == PATH:
             origin = Path.cwd() if flag is not None else folder
@@ -170,7 +163,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}", next_step="see https://toml.io") from None
     values = _flatten(document)
-    known = {setting.key: setting for setting in SETTINGS}
+    known = {setting.key: setting for setting in (*SETTINGS, *SHIP_SETTINGS)}
     for key, value in values.items():
         if key not in known:
             raise UsageError(
@@ -199,7 +192,7 @@ def _secret_hint(key: str) -> str:
 
 def _check_kind(path: Path, setting: Setting, value: object) -> None:
     texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
-    if type(value) is not _TYPES[setting.kind] or not texts:
+    if type(value) is not TYPES[setting.kind] or not texts:
         raise UsageError(
             f"{path}: {setting.key} = {value!r}",
             allowed=setting.kind + (" of texts" if setting.kind == LIST else ""),
@@ -296,4 +289,5 @@ def _judge(values: Mapping[str, Any]) -> TrainSpec:
         },
         internal_uhub=values["internal_uhub"],
         resources=Resources(values["resources.gpus"], parse_size(values["resources.shm"])),
+        ship={setting.key: values[setting.key] for setting in SHIP_SETTINGS},
     )

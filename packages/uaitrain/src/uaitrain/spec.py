@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
+from typing import Any
 
 from uaitrain.oci.reference import Reference
 from uaitrain.secret import Secret
@@ -93,7 +94,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run needs. ``shm_bytes`` is the size of ``/dev/shm``."""
+    """What a run needs, on each node. ``shm_bytes`` is the size of ``/dev/shm``."""
 
     gpus: int = 1
     shm_bytes: int = 1 << 30
@@ -106,6 +107,7 @@ class TrainSpec:
     ``code``, ``data`` and ``output`` are absolute paths on this machine. ``main_file`` is
     relative to ``code``, with ``/``. ``solver`` and ``snapshot`` are paths as the container
     sees them (relative ones against ``/data``). ``arguments`` are appended as they are.
+    ``ship`` has the settings of :mod:`uaitrain.ship_settings` by their keys, complete.
     """
 
     framework: Framework
@@ -125,3 +127,4 @@ class TrainSpec:
     account: Account = Account()
     resources: Resources = Resources()
     labels: dict[str, str] = field(default_factory=dict)
+    ship: dict[str, Any] = field(default_factory=dict)

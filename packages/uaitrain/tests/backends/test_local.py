@@ -7,7 +7,7 @@ from uaitrain.backends.local import render
 
 JOB = Job(
     image="mnist-cpu:uaitrain",
-    shell_line="cd /data && true",
+    argv=("/bin/bash", "-c", "cd /data && true"),
     mounts=(Mount("/d", "/data/data", read_only=True), Mount("/o", "/data/output")),
 )
 
@@ -22,15 +22,17 @@ def test_a_watched_run_has_a_name_and_leaves_nothing() -> None:
 
 
 def test_what_the_job_needs_becomes_options() -> None:
-    job = Job("i", "true", (), {"B": "2", "A": "1"}, shm_bytes=4096, user="1000:100")
+    job = Job("i", ("true",), (), {"B": "2", "A": "1"}, shm_bytes=4096, user="1000:100")
 
     assert " ".join(render(job, ("sudo", "docker"), interactive=True).argv) == (
-        "sudo docker run -it --user 1000:100 --shm-size 4096 -e A=1 -e B=2 i /bin/bash -c true"
+        "sudo docker run -it --user 1000:100 --shm-size 4096 -e A=1 -e B=2 i true"
     )
 
 
 def test_a_path_with_a_colon_or_a_comma_is_mounted_whole() -> None:
-    job = Job("i", "true", (Mount('/a:b,"c"', "/data/data", read_only=True), Mount("/a,b", "/o")))
+    job = Job(
+        "i", ("true",), (Mount('/a:b,"c"', "/data/data", read_only=True), Mount("/a,b", "/o"))
+    )
 
     assert render(job, ("docker",), interactive=False).argv[2:6] == (
         "--mount",
@@ -41,7 +43,7 @@ def test_a_path_with_a_colon_or_a_comma_is_mounted_whole() -> None:
 
 
 def test_nvidia_docker_brings_the_gpus_by_itself() -> None:
-    job = Job("i", "true", (), gpus=2)
+    job = Job("i", ("true",), (), gpus=2)
 
     assert "--gpus" not in render(job, ("nvidia-docker",), interactive=False).argv
     assert "--gpus" in render(job, ("docker",), interactive=False).argv

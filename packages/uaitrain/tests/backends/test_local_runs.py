@@ -44,7 +44,11 @@ def test_docker_mounts_a_folder_of_any_name(
     _load(docker_engine.engine, tiny)
     folder = tmp_path / name
     folder.mkdir()
-    job = Job(str(NAME), "echo here >/data/output/result", (Mount(str(folder), "/data/output"),))
+    job = Job(
+        str(NAME),
+        ("/bin/bash", "-c", "echo here >/data/output/result"),
+        (Mount(str(folder), "/data/output"),),
+    )
     _run(docker_engine.engine, job)
 
     assert (folder / "result").read_text() == "here\n"
@@ -58,7 +62,11 @@ def test_podman_mounts_a_folder_of_any_name_and_its_results_are_the_users(
     folder = podman_engine.home / "mounts" / name
     folder.mkdir(parents=True)
     os.chown(folder, podman_engine.uid, podman_engine.gid)
-    job = Job(str(NAME), "echo here >/data/output/result", (Mount(str(folder), "/data/output"),))
+    job = Job(
+        str(NAME),
+        ("/bin/bash", "-c", "echo here >/data/output/result"),
+        (Mount(str(folder), "/data/output"),),
+    )
     _run(podman_engine.engine, job)
 
     assert (folder / "result").stat().st_uid == podman_engine.uid
@@ -69,7 +77,14 @@ def test_shared_memory_environment_and_user_arrive(
 ) -> None:
     _load(docker_engine.engine, tiny)
     line = "busybox df -k /dev/shm; echo $WORD; id -u"
-    job = Job(str(NAME), line, (), {"WORD": "a  b"}, shm_bytes=3 << 30, user="1234:5678")
+    job = Job(
+        str(NAME),
+        ("/bin/bash", "-c", line),
+        (),
+        {"WORD": "a  b"},
+        shm_bytes=3 << 30,
+        user="1234:5678",
+    )
     *_, shm, _, user = _run(docker_engine.engine, job).splitlines()
 
     assert shm.split()[1] == str(3 << 20)

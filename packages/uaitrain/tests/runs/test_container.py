@@ -46,7 +46,7 @@ def _image(tiny: Image) -> Image:
 
 def _container(engine: Engine, shell_line: str) -> Container:
     name = new_name()
-    job = Job(str(NAME), shell_line, (), shm_bytes=1 << 26)
+    job = Job(str(NAME), ("/bin/bash", "-c", shell_line), (), shm_bytes=1 << 26)
     return Container(engine, render(job, engine.words, interactive=False, name=name), name)
 
 
@@ -102,7 +102,7 @@ from uaitrain.backends import Job
 from uaitrain.backends.local import render
 from uaitrain.engines import Engine
 from uaitrain.runs.container import Container
-job = Job({str(NAME)!r}, 'exec /data/train', ())
+job = Job({str(NAME)!r}, ('/bin/bash', '-c', 'exec /data/train'))
 request = render(job, ("docker",), interactive=False, name="orphan")
 with Container(Engine("docker", ("docker",)), request, "orphan") as running:
     for line in running.lines():

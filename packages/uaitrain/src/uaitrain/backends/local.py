@@ -31,7 +31,7 @@ def render(
         words += ["-e", f"{key}={value}"]
     for mount in job.mounts:
         words += _mount_option(mount)
-    return Request((*words, job.image, "/bin/bash", "-c", job.shell_line))
+    return Request((*words, job.image, *job.argv))
 
 
 def _gpu_options(program: str, gpus: int) -> list[str]:

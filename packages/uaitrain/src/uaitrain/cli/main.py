@@ -52,7 +52,7 @@ A first job:
   uaitrain test                                         trains here, in the CPU image
 
 Exit codes: 0 done, 2 usage, 3 preflight, 4 code folder, 5 base image, 6 registry, 7 engine,
-8 disk, 9 busy, 70 a bug of ours, 130 and 143 interrupted; `test` ends as the run ends.
+8 disk, 9 busy, 10 cluster, 70 a bug of ours, 130 and 143 interrupted; `test` ends as the run ends.
 """
 
 
