@@ -59,6 +59,27 @@ def test_a_gpu_that_is_not_there_is_refused_with_what_is(job: Path) -> None:
     assert "GPU 7 is not here" in ended.lines[-1][2]
 
 
+@pytest.mark.parametrize(
+    ("mode", "status"), [("", 0), ("solver_mode: GPU", 0), ("solver_mode: CPU", 1)]
+)
+def test_shapes_takes_what_only_a_gpu_can_run_unless_the_solver_wants_the_cpu(
+    tmp_path: Path, mode: str, status: int
+) -> None:
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: [2, 3, 5, 4] } } }'
+        'layer { name: "p" type: "Pooling" bottom: "d" top: "p"'
+        " pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 } }"
+    )
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 1 lr_policy: "fixed" {mode}')
+
+    ended = run_ours("shapes", f"--solver={solver}", "--json")
+
+    assert ended.status == status
+    assert ("[2, 3, 3, 2]" in ended.output) == (status == 0)
+    assert ("not implemented on a CPU" in ended.output) == (status == 1)
+
+
 def test_help_and_version_are_status_0() -> None:
     assert "train or finetune" in run_ours().output
     assert "caffe version 1.0.0" in run_ours("--version").output

@@ -28,7 +28,8 @@ class Net:
     """``param`` is a NetParameter in 1.0 form whose ``state`` tells phase, level and stages.
 
     ``where`` tells where a layer of it stands, for errors. ``before_forward`` and its three kin
-    are called with the number of each layer that is passed.
+    are called with the number of each layer that is passed. ``for_gpu``: the net is made to be
+    looked at, and what a GPU alone can compute is let pass.
     Raises DefinitionError, ShapeError or DataError for a net that cannot be.
     """
 
@@ -41,6 +42,7 @@ class Net:
         rank: int = 0,
         ranks: int = 1,
         log: Log = silent,
+        for_gpu: bool = False,
         where: Where = lambda param: "",
     ) -> None:
         self.device = device or torch.device("cpu")
@@ -52,7 +54,7 @@ class Net:
         self.before_backward: list[Callable[[int], object]] = []
         self.after_backward: list[Callable[[int], object]] = []
         self._no_loss = torch.zeros((), device=self.device)
-        context = Context(self.phase, self.device, random or Random(), rank, ranks, log)
+        context = Context(self.phase, self.device, random or Random(), rank, ranks, log, for_gpu)
         wiring = wire(param, context, log, where)
         self.name = wiring.name
         self.param = wiring.param

@@ -8,7 +8,7 @@ too, because layers fill their learnable blobs as they are set up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from caffe import layers, schema
@@ -99,14 +99,7 @@ class _Builder:
             )
         context = self._context
         if param.phase != context.phase:
-            context = Context(
-                param.phase,
-                context.device,
-                context.random,
-                context.rank,
-                context.ranks,
-                context.log,
-            )
+            context = replace(context, phase=param.phase)
         self._log("layer_factory.hpp:77", f"Creating layer {param.name}")
         layer = layers.create(param, context)
         self._log("net.cpp:86", f"Creating Layer {param.name}")

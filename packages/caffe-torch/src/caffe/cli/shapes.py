@@ -1,5 +1,8 @@
 """``caffe shapes``: every blob's shape and the memory that training needs; nothing is trained.
 
+What only a GPU can compute is refused where the solver says ``solver_mode: CPU``, and let pass
+where it may come to run on one.
+
 With ``-json`` one object on standard output, whose keys uaitrain's preflight relies on.
 """
 
@@ -22,6 +25,7 @@ _BATCHED = ("data_param", "image_data_param", "hdf5_data_param", "memory_data_pa
             "window_data_param")  # fmt: skip
 _PATHS = ("source", "mean_file", "root_folder", "file_name")
 _FACTORS = (1, 2, 4)
+_CPU = caffe_pb2.SolverParameter.CPU
 
 
 def run(flags: Flags) -> int:
@@ -52,10 +56,12 @@ def _look(flags: Flags) -> dict[str, Any]:
         tested = [_mapped(path, maps) for path in solver.test_net]
         del solver.test_net[:]
         solver.test_net.extend(tested)
-        train = _net(solver_nets.train(solver)[0], TRAIN, solver.train_state, flags, maps)
+        on_cpu = solver.HasField("solver_mode") and solver.solver_mode == _CPU
+        made = solver_nets.train(solver)[0]
+        train = _net(made, TRAIN, solver.train_state, flags, maps, for_gpu=not on_cpu)
         for index, (tested_net, _) in enumerate(solver_nets.tests(solver)):
             state = solver.test_state[index] if solver.test_state else None
-            tests.append(_net(tested_net, TEST, state, flags, maps))
+            tests.append(_net(tested_net, TEST, state, flags, maps, for_gpu=not on_cpu))
         histories = UPDATES[solver.type].history
     else:
         phase = nets.phase_of(flags, TRAIN)
@@ -93,7 +99,13 @@ def _facts(train: Net, tests: list[Net], histories: int, batch: int) -> dict[str
 
 
 def _net(
-    definition: schema.Definition, phase: int, state: Any, flags: Flags, maps: dict[str, str]
+    definition: schema.Definition,
+    phase: int,
+    state: Any,
+    flags: Flags,
+    maps: dict[str, str],
+    *,
+    for_gpu: bool = True,
 ) -> Net:
     param = definition.message
     merged = caffe_pb2.NetState(phase=phase)
@@ -108,7 +120,7 @@ def _net(
                     setattr(message, field, _mapped(getattr(message, field), maps))
         if flags.batch:
             _set_batch(layer, flags.batch)
-    net = Net(param, where=definition.where_is)
+    net = Net(param, where=definition.where_is, for_gpu=for_gpu)
     net.close()
     return net
 

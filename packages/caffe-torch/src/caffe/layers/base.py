@@ -31,7 +31,8 @@ TEST = 1
 @dataclass(frozen=True)
 class Context:
     """Where a layer lives: its phase, device, random numbers, which solver of how many, and a log
-    for what a layer says while it runs."""
+    for what a layer says while it runs. ``for_gpu``: the net is only looked at here, and what a GPU
+    alone can compute is let pass."""
 
     phase: int
     device: torch.device
@@ -39,6 +40,11 @@ class Context:
     rank: int = 0
     ranks: int = 1
     log: Log = silent
+    for_gpu: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.for_gpu or self.device.type != "cpu"
 
 
 class Layer:

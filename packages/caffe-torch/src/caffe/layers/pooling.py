@@ -1,4 +1,5 @@
-"""Pooling: the largest (MAX) or the average (AVE) value of a window over the last two axes.
+"""Pooling: the largest (MAX), the average (AVE) or a drawn (STOCHASTIC) value of a window over the
+last two axes.
 
 A bottom is N×C×H×W. The number of windows is rounded up (``round_mode: FLOOR``: down); with
 padding, a last window that would begin beyond the bottom and its front padding is dropped. An
@@ -10,8 +11,13 @@ a kernel, and windows that lie wholly beyond the bottom, which Caffe keeps when 
 larger than the kernel and nothing is padded: MAX gives -FLT_MAX and mask -1 there, AVE 0/0.
 
 Differs from Caffe: such an empty MAX window sends no gradient (Caffe writes it in front of the
-plane, into its neighbour); MAX passes NaN on (Caffe skips it); STOCHASTIC is refused, as Caffe
-refuses it on a CPU. ``engine`` chooses an implementation in Caffe and nothing here.
+plane, into its neighbour); MAX passes NaN on (Caffe skips it). ``engine`` chooses an implementation
+in Caffe and nothing here.
+
+STOCHASTIC is for GPUs, as in Caffe, whose first forward aborts on a CPU: there it is refused. Its
+formula is in :mod:`caffe.layers.stochastic_pooling`. The draws come from torch's generator. In TEST
+it sends no gradient; Caffe's backward reads choices that were never made there, and all but the
+bottom's first element get none.
 """
 
 from __future__ import annotations
@@ -22,12 +28,14 @@ from typing import Any
 
 import torch
 
-from caffe.layers.base import Layer, Shape, Tensor, text
+from caffe.layers import stochastic_pooling as stochastic
+from caffe.layers.base import TRAIN, Layer, Shape, Tensor, text
 from caffe.proto import caffe_pb2
 
 _pb2: Any = caffe_pb2
 MAX: int = _pb2.PoolingParameter.MAX
 AVE: int = _pb2.PoolingParameter.AVE
+STOCHASTIC: int = _pb2.PoolingParameter.STOCHASTIC
 FLOOR: int = _pb2.PoolingParameter.FLOOR
 LOWEST = -3.4028234663852886e38
 """-FLT_MAX: where Caffe's search for the largest value begins."""
@@ -50,15 +58,21 @@ class Pooling(Layer):
         self._method: int = param.pool
         self._ceil = param.round_mode != FLOOR
         self._masked = len(self.param.top) > 1
-        if self._method not in (MAX, AVE):
+        if self._method == STOCHASTIC and not self.context.on_gpu:
             raise self.refuse(
-                "pool: STOCHASTIC is not implemented", allowed="MAX, AVE", next_step="use AVE"
+                "pool: STOCHASTIC is not implemented on a CPU",
+                allowed="MAX, AVE; on a GPU also STOCHASTIC",
+                next_step="use AVE, or train on a GPU",
             )
         if self._masked and self._method != MAX:
             raise self.refuse(
                 "has a second top, which is a mask", allowed="a second top with pool: MAX"
             )
         self._pad = self._pair("pad", 0)
+        if self._method == STOCHASTIC and any(self._pad):
+            raise self.refuse(
+                f"has pool: STOCHASTIC and pad {text(self._pad)}", allowed="a pad with MAX or AVE"
+            )
         self._stride = self._pair("stride", 1)
         if 0 in self._stride:
             raise self.refuse(f"stride is {text(self._stride)}", allowed="1 or more")
@@ -106,7 +120,7 @@ class Pooling(Layer):
         self._plane = (shape[2], shape[3])
         if self._global:
             self._kernel = self._plane
-        found = tuple(self._windows(axis) for axis in (0, 1))
+        found = self._windows(0), self._windows(1)
         if min(found) < 1:
             raise self.misfit(
                 f"kernel {text(self._kernel)} with pad {text(self._pad)} does not fit into a "
@@ -124,6 +138,8 @@ class Pooling(Layer):
             )
         )
         self._found = found
+        if self._method == STOCHASTIC:
+            self._grid = stochastic.Grid(self._plane, self._kernel, self._stride, found)
         top = (shape[0], shape[1], *found)
         return [top, top] if self._masked else [top]
 
@@ -139,6 +155,8 @@ class Pooling(Layer):
 
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
         x = bottoms[0]
+        if self._method == STOCHASTIC:
+            return [self._stochastic(x)]
         pad, ceil = self._pad, self._ceil
         if self._explicit:
             value = LOWEST if self._method == MAX else 0.0
@@ -156,6 +174,8 @@ class Pooling(Layer):
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if not wanted[0]:
             return [None]
+        if self._method == STOCHASTIC:
+            return [self._stochastic_gradient(diffs[0])]
         diff, x, ceil = diffs[0], self._x, self._rounds_up
         if self._method == MAX:
             gradient = _max_backward(diff, x, *self._how, (1, 1), ceil, self._where)
@@ -167,6 +187,26 @@ class Pooling(Layer):
         if self._explicit:
             gradient = torch.nn.functional.pad(gradient, [-side for side in self._sides()])
         return [gradient]
+
+    def _stochastic(self, x: Tensor) -> Tensor:
+        """N×C×h×w of N×C×H×W; keeps the choice that TRAIN draws."""
+        self._outer = x.shape[:2]
+        windows = stochastic.unfolded(x, self._grid)
+        if self.phase != TRAIN:
+            return stochastic.expected(windows)
+        draws = torch.empty((*self._outer, *self._found), dtype=x.dtype, device=x.device)
+        draws.uniform_(generator=self.context.random.generator(x.device))
+        # torch draws from [0, 1), cuRAND from (0, 1]. At 0 a leading zero would be chosen.
+        draws = 1 - draws
+        last = stochastic.last_places(self._grid, x.device)
+        self._choice = stochastic.chosen(windows, draws, last)
+        return stochastic.picked(windows, self._choice)
+
+    def _stochastic_gradient(self, diff: Tensor) -> Tensor:
+        """N×C×H×W of the top's N×C×h×w."""
+        if self.phase != TRAIN:
+            return diff.new_zeros((*self._outer, *self._plane))
+        return stochastic.gradient(diff, self._choice, self._grid)
 
     def _sides(self) -> list[int]:
         """Padding to exactly what the windows cover, as torch's pad wants it."""

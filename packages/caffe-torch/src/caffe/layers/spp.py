@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from caffe.layers.base import Layer, Shape, Tensor, text
+from caffe.layers.base import TRAIN, Layer, Shape, Tensor, text
 from caffe.layers.pooling import Pooling
 from caffe.proto import caffe_pb2
 
@@ -55,7 +56,8 @@ class SPP(Layer):
                 )
             for name, value in (("kernel", kernel), ("stride", kernel), ("pad", pad)):
                 setattr(pooling, f"{name}_{axis}", value)
-        level = Pooling(param, self.context)
+        # Caffe makes the levels without a phase, which is TRAIN: STOCHASTIC draws in TEST as well.
+        level = Pooling(param, replace(self.context, phase=TRAIN))
         level.setup([shape])
         return level
 
