@@ -6,28 +6,33 @@ control characters, which bash, zsh and ksh read.
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uaitrain.backends import Job, Mount
 from uaitrain.backends.local import render
 from uaitrain.frameworks import caffe
-from uaitrain.spec import CPU, DATA_DIR, GPU, OUTPUT_DIR, WORK_DIR, Resources, TrainSpec
+from uaitrain.shell import CONTROL, quote
+from uaitrain.spec import (
+    CPU,
+    DATA_DIR,
+    GPU,
+    OUTPUT_DIR,
+    PYTHON,
+    WORK_DIR,
+    Resources,
+    TrainSpec,
+)
 from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.engines.facts import LocalFacts
 
-PYTHON = "/usr/bin/python"
-
 DEPLOY_HEADING = "CMD Used for deploying:"
 CPU_HEADING = "CMD for CPU local test:"
 GPU_HEADING = "CMD for GPU local test:"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SPECIAL_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 
 
@@ -100,26 +105,8 @@ def text(commands: Commands) -> str:
     )
 
 
-def quote(word: str) -> str:
-    """``word`` for a shell's command line, quoted only where it must be.
-
-    Control characters are written as escapes: pasted into a terminal they would act.
-    """
-    if not _CONTROL.search(word):
-        return shlex.quote(word)
-    pieces = []
-    for character in word:
-        if character in "\\'":
-            pieces.append("\\" + character)
-        elif _CONTROL.match(character):
-            pieces += [f"\\{byte:03o}" for byte in os.fsencode(character)]
-        else:
-            pieces.append(character)
-    return "$'" + "".join(pieces) + "'"
-
-
 def quote_line(shell_line: str) -> str:
     """A line for ``bash -c``: in double quotes as the manual writes it, where that is safe."""
-    if _CONTROL.search(shell_line) or _SPECIAL_IN_DOUBLE_QUOTES.search(shell_line):
+    if CONTROL.search(shell_line) or _SPECIAL_IN_DOUBLE_QUOTES.search(shell_line):
         return quote(shell_line)
     return f'"{shell_line}"'

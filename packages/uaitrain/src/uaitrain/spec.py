@@ -23,11 +23,17 @@ TORCH = "torch"
 ENGINES = (CAFFE, TORCH)
 """What trains: BVLC's own Caffe, or ours on PyTorch, which takes the same jobs."""
 
+BOARD_AUTO, BOARD_ON, BOARD_OFF = BOARD_CHOICES = ("auto", "on", "off")
+"""Whether images get TensorBoard's writer: where it is at hand, always, never."""
+
 WORK_DIR = "/data"
 DATA_DIR = "/data/data"
 OUTPUT_DIR = "/data/output"
 LOG_DIR = "/data/output/log"
 """The container's contract: where code, data, results and logs lie inside."""
+
+PYTHON = "/usr/bin/python"
+"""The container's contract: what runs the main file."""
 
 UHUB_PUBLIC = "uhub.ucloud.cn"
 UHUB_INTERNAL = "uhub.service.ucloud.cn"
@@ -107,6 +113,7 @@ class TrainSpec:
     ``code``, ``data`` and ``output`` are absolute paths on this machine. ``main_file`` is
     relative to ``code``, with ``/``. ``solver`` and ``snapshot`` are paths as the container
     sees them (relative ones against ``/data``). ``arguments`` are appended as they are.
+    ``board`` is whether the images get TensorBoard's writer: ``auto``, ``on`` or ``off``.
     ``ship`` has the settings of :mod:`uaitrain.ship_settings` by their keys, complete.
     """
 
@@ -126,5 +133,6 @@ class TrainSpec:
     internal_uhub: bool = False
     account: Account = Account()
     resources: Resources = Resources()
+    board: str = BOARD_AUTO
     labels: dict[str, str] = field(default_factory=dict)
     ship: dict[str, Any] = field(default_factory=dict)

@@ -79,11 +79,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _dry_run(arguments: argparse.Namespace, spec: TrainSpec, console: Console) -> int:
-    from uaitrain.commands import quote
     from uaitrain.engines import find_engine
     from uaitrain.engines.facts import local_facts
     from uaitrain.runs import local_test
     from uaitrain.runs.container import new_name
+    from uaitrain.shell import quote
 
     facts = local_facts(find_engine(arguments.container_engine))
     job = local_test.plan(spec, arguments.accelerator, facts)
