@@ -21,7 +21,7 @@ LAYERS = (
     ("destinations",),
     ("access", "assemble", "commands", "compat", "preflight"),
     ("backends", "bases", "frameworks", "settings", "sinks"),
-    ("datafiles", "engines", "files", "origin", "registry", "runlog"),
+    ("bundles", "datafiles", "engines", "files", "origin", "registry", "runlog"),
     ("ship_settings", "spec"),
     ("setting",),
     ("oci",),
@@ -34,7 +34,7 @@ ONLY_FOR = {"cli": {"__main__"}, "flow": {"cli"}}
 """Parts that not even everything above them may import."""
 
 THIRD_PARTY = {
-    "isal": {"bases.rootfs", "files.compress"},
+    "isal": {"bases.rootfs", "bundles.apply", "files.compress"},
     "google": {"frameworks.caffe_schema.caffe_pb2", "frameworks.prototxt"},
 }
 """What is not the standard library, and the modules that may know it."""

@@ -137,7 +137,7 @@ class RunningSlurm:
                 words = (process / "cmdline").read_bytes()
                 if not words.startswith(b"slurmstepd"):
                     continue
-                opened = [os.readlink(link) for link in (process / "fd").iterdir()]
+                opened = [str(link.readlink()) for link in (process / "fd").iterdir()]
                 if any(target.startswith(spool) for target in opened) or name_of(process) == name:
                     found.append(int(process.name))
         return found

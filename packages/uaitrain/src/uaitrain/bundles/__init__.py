@@ -1,0 +1,1 @@
+"""Images unpacked into folders, for machines that run them without an engine of their own."""
