@@ -93,6 +93,7 @@ def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
     assert {s.key.split(".")[0] for s in SETTINGS} == {
         *("framework", "code", "main", "solver", "snapshot", "arguments", "data", "output"),
         *("image", "ignore", "internal_uhub", "base", "resources", "engine"),
+        "board",
     }
 
 

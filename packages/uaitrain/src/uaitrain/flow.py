@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uaitrain import atomic, destinations
 from uaitrain.access import Registries
 from uaitrain.assemble import Base, RunManifest, assemble
-from uaitrain.bases import catalogue, labels
+from uaitrain.bases import board_file, catalogue, labels
 from uaitrain.bases.probe import has_python
 from uaitrain.bases.resolve import ResolvedBase, resolve_base
 from uaitrain.bases.store import Store
@@ -186,6 +186,7 @@ def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog
     _judge(prepared, reporter, log)
     with log.phase("layers"):
         layers = job_layers(spec, prepared.inventory, reporter.progress)
+        layers = (*board_layers(spec, prepared.bases, reporter.progress, log), *layers)
     images = twins(spec, prepared.bases, layers, options.manifest_format)
     engine = destinations.find_engine(options)
     places: list[Place] = []
@@ -234,6 +235,21 @@ def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tup
     entry = stock.inventory()
     plans = [replace(plan, name=stock.LAYER) for plan in plan_layers(entry, prefix, mtime)]
     return build_layers(entry.root, plans, cache, progress) + own
+
+
+def board_layers(
+    spec: TrainSpec, bases: Mapping[str, ResolvedBase], progress: Progress, log: RunLog
+) -> tuple[FileLayer, ...]:
+    """TensorBoard's sidecar, the same layer for all jobs; none where it is off or not at hand."""
+    pythons = [base.python for base in bases.values()]
+    folder = board_file.choose(spec.board, pythons, progress, log.line)
+    if folder is None:
+        return ()
+    plans = [
+        replace(plan, name=board_file.LAYER)
+        for plan in plan_layers(select(folder), board_file.FOLDER)
+    ]
+    return build_layers(folder, plans, LayerCache(cache_dir() / "layers"), progress)
 
 
 def twins(

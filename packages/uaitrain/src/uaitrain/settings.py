@@ -19,6 +19,7 @@ from uaitrain.oci.reference import Reference, check_host
 from uaitrain.setting import LIST, NUMBER, PATH, SWITCH, TEXT, TYPES, Setting
 from uaitrain.ship_settings import SHIP_SETTINGS, table
 from uaitrain.spec import (
+    BOARD_CHOICES,
     CPU,
     ENGINES,
     GPU,
@@ -62,6 +63,14 @@ SETTINGS = (
     Setting("base.python", "--python", "choose the base by Python", "", TEXT, "PYTHON"),
     Setting("resources.gpus", "--gpus", "GPUs of a GPU run", 1, NUMBER, "N"),
     Setting("resources.shm", "--shm", "size of /dev/shm, such as 512m or 2g", "1g", TEXT, "SIZE"),
+    Setting(
+        "board",
+        "--board",
+        "TensorBoard's writer in the images: auto, on or off",
+        "auto",
+        TEXT,
+        "WHEN",
+    ),
 )
 
 
@@ -88,6 +97,13 @@ def check_engine(text: str) -> str:
             allowed=f"{' or '.join(ENGINES)}, which train",
             next_step=f"{' or '.join(CONTAINER_ENGINES)} is chosen by --container-engine",
         )
+    return text
+
+
+def check_board(text: str) -> str:
+    """Raises UsageError for another word than the three."""
+    if text not in BOARD_CHOICES:
+        raise UsageError(f"--board {text!r}", allowed=", ".join(BOARD_CHOICES))
     return text
 
 
@@ -289,5 +305,6 @@ def _judge(values: Mapping[str, Any]) -> TrainSpec:
         },
         internal_uhub=values["internal_uhub"],
         resources=Resources(values["resources.gpus"], parse_size(values["resources.shm"])),
+        board=check_board(values["board"]),
         ship={setting.key: values[setting.key] for setting in SHIP_SETTINGS},
     )

@@ -86,17 +86,24 @@ class Box:
         return f"/data/{name}"
 
     def start(
-        self, *argv: str, uid: int = 0, first: tuple[str, ...] = (), **environment: str
+        self,
+        *argv: str,
+        uid: int = 0,
+        first: tuple[str, ...] = (),
+        stdin: int = subprocess.DEVNULL,
+        shown: str = "shown",
+        **environment: str,
     ) -> subprocess.Popen[bytes]:
-        """Run ``argv`` inside as ``uid`` without a home; ``first`` goes before the program."""
+        """Run ``argv`` inside as ``uid`` without a home; ``first`` goes before the program, what
+        it writes goes to the file ``shown`` in ``/data``."""
         namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
         enter = ["sh", "-c", _ENTER, str(self.root), str(self.data), f"+{uid}:+{uid}"]
-        with (self.data / "shown").open("wb") as shown:
+        with (self.data / shown).open("wb") as output:
             process = subprocess.Popen(
                 [*first, *namespace, *enter, *argv],
-                stdout=shown,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 env={**_ENVIRONMENT, **environment},
             )
         self.started.append(process)

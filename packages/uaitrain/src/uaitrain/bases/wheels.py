@@ -49,6 +49,20 @@ def download(part: PythonPart, folder: Path, log: Path, progress: Progress) -> t
     return tuple(sorted(folder.glob("*.whl")))
 
 
+def pure(lock: Path, folder: Path, log: Path) -> None:
+    """The wheels of the list ``lock``, which hold Python alone, into ``folder``.
+
+    Raises BaseError, StorageError.
+    """
+    words = [
+        *("download", "--no-deps", "--require-hashes", "--only-binary=:all:"),
+        *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
+        *("--python-version=3.9", "--implementation=py", "--abi=none", "--platform=any"),
+        *("--dest", str(folder), "--requirement", str(lock)),
+    ]
+    _pip(words, log)
+
+
 def own_wheel(distribution: str, given: Path | None, folder: Path, log: Path) -> Path:
     """The wheel of our own ``distribution``: ``given``, or built from this repository.
 

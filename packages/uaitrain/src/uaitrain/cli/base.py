@@ -13,7 +13,7 @@ from uaitrain.bases import catalogue
 from uaitrain.bases.store import Store
 from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console
-from uaitrain.errors import UsageError
+from uaitrain.errors import BaseError, UsageError
 from uaitrain.spec import CAFFE, CPU, ENGINES, GPU, BaseChoice, Framework
 
 _EXAMPLES = """\
@@ -38,6 +38,7 @@ Debian packages come from mmdebstrap's default mirror, or from --mirror, or from
 UAITRAIN_DEBIAN_MIRROR, or from [debian] mirrors = [...] in {user_file}.
 Python packages, where the recipe has some, come from where pip is configured to look
 (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS); the recipe's list has their digests.
+From there comes TensorBoard's writer too, which pack puts into images.
 """
 
 
@@ -166,6 +167,7 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
         progress=console.progress,
         note=console.note,
     )
+    _fetch_board(console)
     size = sum(layer.descriptor.size for layer in made.image.layers)
     if arguments.json:
         console.json(
@@ -174,6 +176,16 @@ def _build(arguments: argparse.Namespace, console: Console) -> int:
     state = "built" if made.built else "was there already (--force builds it again)"
     console.out(f"{entry.name} {state}: {size / 1e6:.0f} MB, {made.image.digest}")
     return 0
+
+
+def _fetch_board(console: Console) -> None:
+    """What ``pack`` puts beside the base, which needs no network then."""
+    from uaitrain.bases import board_file
+
+    try:
+        board_file.fetch(console.progress)
+    except BaseError as error:
+        console.warn(f"no TensorBoard's writer: {error}")
 
 
 def _entry(name: str, accelerator: str, engine: str) -> catalogue.BaseEntry:
