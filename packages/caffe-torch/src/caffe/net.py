@@ -72,6 +72,7 @@ class Net:
         self._share_flat()
         for node in self.nodes:
             _set_loss_diffs(node)
+        _find_read(self.nodes)
         log("net.cpp:257", "Network initialization done.")
 
     @property
@@ -120,10 +121,13 @@ class Net:
             self._reshape(node, shapes)
         if layer.keeps_tops:
             return
-        if layer.shares_data:
+        if layer.shares_learnable:
+            node.tops[0].share_data(layer.learnable[0])
+            node.tops[0].share_diff(layer.learnable[0])
+        if layer.shares_data or layer.shares_learnable:
             node.ran = True
             return
-        if node.in_place:
+        if node.in_place or layer.copies_bottoms:
             inputs = [
                 tensor.clone() if bottom.data_memory.looked_at else tensor
                 for tensor, bottom in zip(inputs, node.bottoms, strict=True)
@@ -173,6 +177,8 @@ class Net:
             diffs = [top.diff if top.diff_memory.known else None for top in node.tops]
         else:
             diffs = [top.diff for top in node.tops]
+        if node.may_have_changed:
+            node.layer.reread([blob.data for blob in node.bottoms], [top.data for top in node.tops])
         found = node.layer.backward(diffs, node.wanted)
         for bottom, wanted, diff in zip(node.bottoms, node.wanted, found, strict=True):
             if wanted and diff is not None:
@@ -332,6 +338,20 @@ def _set_loss_diffs(node: Node) -> None:
     for top, weight in zip(node.tops, node.loss_weights, strict=True):
         if weight:
             top.diff = torch.full(top.shape, weight, device=top.device)
+
+
+def _find_read(nodes: Sequence[Node]) -> None:
+    """Tell each node what its backward reads, and whether that is overwritten before."""
+    later: set[int] = set()
+    for node in reversed(nodes):
+        layer = node.layer
+        blobs = (node.bottoms if layer.reads_bottoms else []) + (
+            node.tops if layer.reads_tops else []
+        )
+        node.read = blobs
+        node.overwritten = any(id(blob.data_memory) in later for blob in blobs)
+        if node.in_place:
+            later |= {id(top.data_memory) for top in node.tops}
 
 
 def _mean(tensor: torch.Tensor) -> str:

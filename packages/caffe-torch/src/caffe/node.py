@@ -23,6 +23,15 @@ class Node:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     ran: bool = False
     """Whether it has run forward, without which there is no way back."""
+    overwritten: bool = False
+    """Whether a layer behind it writes, in place, into a blob that its backward reads."""
+    read: list[Blob] = field(default_factory=list)
+    """The blobs whose data its backward reads."""
+
+    @property
+    def may_have_changed(self) -> bool:
+        """Whether what its backward reads may be, by then, what forward did not leave."""
+        return self.overwritten or any(blob.data_memory.looked_at for blob in self.read)
 
     @property
     def in_place(self) -> bool:

@@ -105,7 +105,7 @@ for turn in range(2):
     )
 
 
-@pytest.mark.parametrize("name", ["pool", "ip", "right", "cut2", "join"])
+@pytest.mark.parametrize("name", ["conv", "pool", "ip", "left", "right", "cut2", "join"])
 def test_what_is_written_between_two_parts_is_what_the_second_computes_with(twins, rows, name):
     twins.write("net.prototxt", NET)
     twins(

@@ -74,8 +74,16 @@ class Layer:
     all. The net does not call ``forward``."""
     shares_diff: ClassVar[bool] = False
     """The same of the gradient."""
+    shares_learnable: ClassVar[bool] = False
+    """The first top is the first learnable blob, data and gradient, from the first forward on."""
     forced_lr_mult: ClassVar[float | None] = None
     """The lr_mult of every learnable blob, where the type does not leave it to the definition."""
+    reads_bottoms: ClassVar[bool] = False
+    reads_tops: ClassVar[bool] = False
+    """Whether Caffe's backward reads the data of the bottoms, or of the tops, as they are by then:
+    such a type has a :meth:`reread`."""
+    copies_bottoms: ClassVar[bool] = False
+    """Whether Caffe's backward uses what the bottoms held in forward, from a copy of its own."""
     keeps_tops: ClassVar[bool] = False
     """The tops hold what somebody else puts there; ``forward`` is not called."""
 
@@ -146,6 +154,13 @@ class Layer:
             _or_zeros(next(found), leaf) if want else None
             for leaf, want in zip(leaves, wanted, strict=True)
         ]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        """Go back with these, which the blobs hold by now, wherever Caffe's backward reads blobs.
+
+        Called between forward and backward when they may be others than in forward. What Caffe
+        keeps in buffers of its own stays as forward left it.
+        """
 
     def add_learnable(self, shape: Shape, filler: Any) -> Blob:
         """The next learnable blob: from the definition's ``blobs`` if it has any, else filled by

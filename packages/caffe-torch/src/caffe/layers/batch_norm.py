@@ -30,6 +30,7 @@ _backward = torch.ops.aten.native_batch_norm_backward.default
 
 class BatchNorm(Layer):
     kind = "BatchNorm"
+    copies_bottoms = True
     in_place = True
     forced_lr_mult: ClassVar[float | None] = 0.0
     """The lr_mult of every learnable blob that the definition gives no ``param``."""

@@ -16,6 +16,7 @@ from caffe.layers.base import Layer, Shape, Tensor, text
 
 class BatchReindex(Layer):
     kind = "BatchReindex"
+    reads_bottoms = True
     bottoms = (2, 2)
     _chosen: Tensor | None = None
 
@@ -31,7 +32,11 @@ class BatchReindex(Layer):
         return [(indices[0], *items[1:])]
 
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
-        items, indices = bottoms
+        self._chosen = self._indices(*bottoms)
+        return [bottoms[0].index_select(0, self._chosen)]
+
+    def _indices(self, items: Tensor, indices: Tensor) -> Tensor:
+        """As int64. Raises DataError for one that is no item."""
         wrong = (indices < 0) | (indices >= items.shape[0])
         if bool(wrong.any()):
             raise DataError(
@@ -39,8 +44,10 @@ class BatchReindex(Layer):
                 f"1, but bottom 0 of shape {text(items.shape)} has {items.shape[0]} items",
                 allowed=f"0 to {items.shape[0] - 1}",
             )
-        self._chosen = indices.to(torch.int64)
-        return [items.index_select(0, self._chosen)]
+        return indices.to(torch.int64)
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._chosen = self._indices(*bottoms)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if wanted[1]:

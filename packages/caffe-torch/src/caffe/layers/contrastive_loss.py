@@ -19,6 +19,7 @@ from caffe.layers.loss import Loss
 
 class ContrastiveLoss(Loss):
     kind = "ContrastiveLoss"
+    reads_bottoms = True
     bottoms = (3, 3)
     without_gradient: ClassVar[dict[int, str]] = {2: "label"}
 
@@ -53,6 +54,10 @@ class ContrastiveLoss(Loss):
         unlike = gap if self._legacy else gap.square()
         self._kept = (difference, distance, gap, alike, (first.shape, second.shape))
         return [torch.where(alike, squared, unlike).sum() / (2 * pairs)]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        difference, distance, gap, _, shapes = self._kept
+        self._kept = (difference, distance, gap, bottoms[2].flatten().long() != 0, shapes)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         self.judge_wanted(wanted)

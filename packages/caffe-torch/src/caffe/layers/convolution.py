@@ -31,6 +31,7 @@ _backward = torch.ops.aten.convolution_backward.default
 
 class Convolution(Layer):
     kind = "Convolution"
+    reads_bottoms = True
     bottoms = (1, None)
     tops = (1, None)
     as_many_tops_as_bottoms = True
@@ -141,6 +142,10 @@ class Convolution(Layer):
         bias = self.learnable[1].data if self._bias else None
         tops = [_convolution(x, weights, bias, *self._how) for x in inputs]
         return [top.reshape(self._top) for top in tops]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        if self._kept:
+            self._kept = [self._like_torch(bottom) for bottom in bottoms]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if len(self._kept) != len(diffs):

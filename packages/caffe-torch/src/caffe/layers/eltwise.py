@@ -23,6 +23,8 @@ SUM = _pb2.EltwiseParameter.SUM
 
 class Eltwise(Layer):
     kind = "Eltwise"
+    reads_bottoms = True
+    reads_tops = True
     bottoms = (2, None)
     _kept: tuple[list[Tensor], Tensor] | None = None
     """Bottoms and top for PROD; the number of the chosen bottom for MAX."""
@@ -60,6 +62,10 @@ class Eltwise(Layer):
             self._kept = (list(bottoms), y)
             return [y]
         return [self._maximum(bottoms)]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        if self._operation == PROD:
+            self._kept = (list(bottoms), tops[0])
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         diff = diffs[0]

@@ -17,6 +17,7 @@ from caffe.layers.base import Layer, Shape, Tensor
 
 class Embed(Layer):
     kind = "Embed"
+    reads_bottoms = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         param = self.param.embed_param
@@ -51,6 +52,10 @@ class Embed(Layer):
                 allowed=f"0 to input_dim - 1, which is {self._rows - 1}",
                 next_step="mend the data, or make input_dim larger",
             )
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._index = bottoms[0].long()
+        self._judge(self._index)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if wanted[0]:

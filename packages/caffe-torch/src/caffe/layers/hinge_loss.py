@@ -23,6 +23,7 @@ _L1: int = _pb2.HingeLossParameter.L1
 
 class HingeLoss(Loss):
     kind = "HingeLoss"
+    reads_bottoms = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self._l1 = self.param.hinge_loss_param.norm == _L1
@@ -43,6 +44,12 @@ class HingeLoss(Loss):
         self._kept = (hinge, classes, bottoms[0].shape)
         total = hinge.sum() if self._l1 else hinge.square().sum()
         return [total / labels.outer]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        hinge, _, shape = self._kept
+        classes, _ = self._labels.read(bottoms[1].flatten()[: self._labels.outer])
+        self._labels.judge(classes)
+        self._kept = (hinge, classes, shape)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         self.judge_wanted(wanted)

@@ -35,6 +35,8 @@ _pb2: Any = caffe_pb2
 
 class InfogainLoss(Loss):
     kind = "InfogainLoss"
+    reads_bottoms = True
+    reads_tops = True
     bottoms = (2, 3)
     tops = (1, 2)
     without_gradient: ClassVar[dict[int, str]] = {1: "label", 2: "infogain"}
@@ -83,15 +85,27 @@ class InfogainLoss(Loss):
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
         labels = self._labels
         prob = labels.softmax(bottoms[0])
-        classes, ignored = labels.read(bottoms[1])
-        matrix = bottoms[2] if self._matrix is None else self._matrix.to(prob.dtype)
-        gain = labels.rows(matrix.reshape(labels.classes, labels.classes), classes)
-        if ignored is not None:
-            gain = gain.masked_fill(ignored, 0)
-        scale = normalizer(self._mode, labels.outer, labels.inner, ignored)
+        gain, scale = self._gain(bottoms)
         self._kept = (prob, gain, scale, bottoms[0].shape)
         loss = (gain * prob.clamp_min(LOG_THRESHOLD).log_()).sum().div_(scale).neg_()
         return [loss, prob.view(bottoms[0].shape)] if self._two_tops else [loss]
+
+    def _gain(self, bottoms: list[Tensor]) -> tuple[Tensor, Tensor | float]:
+        """The matrix' rows of the true classes (outer × classes × inner), and what the loss is
+        divided by."""
+        labels = self._labels
+        classes, ignored = labels.read(bottoms[1])
+        matrix = bottoms[2] if self._matrix is None else self._matrix.to(bottoms[0].dtype)
+        gain = labels.rows(matrix.reshape(labels.classes, labels.classes), classes)
+        if ignored is not None:
+            gain = gain.masked_fill(ignored, 0)
+        return gain, normalizer(self._mode, labels.outer, labels.inner, ignored)
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        prob, _, _, shape = self._kept
+        if self._two_tops:
+            prob = self._labels.spread(tops[1])
+        self._kept = (prob, *self._gain(bottoms), shape)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         self.judge_wanted(wanted)

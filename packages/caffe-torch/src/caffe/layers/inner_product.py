@@ -17,6 +17,7 @@ from caffe.layers.base import Layer, Shape, Tensor, text
 
 class InnerProduct(Layer):
     kind = "InnerProduct"
+    reads_bottoms = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         param = self.param.inner_product_param
@@ -63,6 +64,10 @@ class InnerProduct(Layer):
         else:
             y = torch.mm(x, self._matrix())
         return [y if y.shape == self._top else y.view(self._top)]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        if self._kept is not None:
+            self._kept = bottoms[0].reshape(-1, self._inputs)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if self._kept is None:

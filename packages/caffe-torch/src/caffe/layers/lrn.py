@@ -24,6 +24,8 @@ WITHIN: int = _pb2.LRNParameter.WITHIN_CHANNEL
 
 class LRN(Layer):
     kind = "LRN"
+    reads_bottoms = True
+    reads_tops = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         param = self.param.lrn_param
@@ -48,15 +50,19 @@ class LRN(Layer):
         x = bottoms[0]
         self._scale = self._window(x * x).mul_(self._alpha).add_(self._k)
         self._factor = self._power(self._scale)
-        self._x = x
-        return [x * self._factor]
+        self._x, self._y = x, x * self._factor
+        return [self._y]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._x = bottoms[0]
+        # Within a channel Caffe works the gradient out by layers of its own, not by the top.
+        self._y = self._x * self._factor if self._within else tops[0]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if not wanted[0]:
             return [None]
-        x, direct = self._x, diffs[0] * self._factor
-        around = self._window((direct * x).div_(self._scale)).mul_(x)
-        return [direct.sub_(around, alpha=2 * self._alpha * self._beta)]
+        around = self._window((diffs[0] * self._y).div_(self._scale)).mul_(self._x)
+        return [(diffs[0] * self._factor).sub_(around, alpha=2 * self._alpha * self._beta)]
 
     def _power(self, scale: Tensor) -> Tensor:
         """s^-beta; the usual beta by roots, which take a third of the time."""

@@ -7,6 +7,8 @@ the gates i, f, o, g (torch's LSTM has i, f, g, o, and two biases). The rest is 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from caffe.layers.base import Shape, Tensor
@@ -37,6 +39,11 @@ class LSTM(Recurrent):
             steps.append(kept)
         self._kept = (cont, before, steps)
         return torch.stack(after), [hidden, cell]
+
+    def reread_states(self, before: list[Tensor], after: list[Tensor]) -> None:
+        _, _, steps = self._kept
+        steps[0] = replace(steps[0], before=before[1])
+        steps[-1] = replace(steps[-1], squashed=after[1].tanh())
 
     def run_back(self, diff: Tensor) -> Tensor:
         cont, before, steps = self._kept

@@ -10,7 +10,7 @@ cont is 0 or 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -57,6 +57,8 @@ def backward_step(step: Step, cell: Tensor, hidden: Tensor) -> tuple[Tensor, Ten
 
 class LSTMUnit(Layer):
     kind = "LSTMUnit"
+    reads_bottoms = True
+    reads_tops = True
     bottoms = (3, 3)
     tops = (2, 2)
 
@@ -74,6 +76,11 @@ class LSTMUnit(Layer):
         before, gates, cont = bottoms
         cell, hidden, self._step = forward_step(before[0], gates[0], cont[0].unsqueeze(1))
         return [cell.unsqueeze(0), hidden.unsqueeze(0)]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        before, gates, cont = bottoms
+        _, _, step = forward_step(before[0], gates[0], cont[0].unsqueeze(1))
+        self._step = replace(step, squashed=tops[0][0].tanh())
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if wanted[2]:

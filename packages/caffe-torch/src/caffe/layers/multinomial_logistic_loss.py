@@ -15,6 +15,7 @@ from caffe.layers.loss import LOG_THRESHOLD, ClassLabels, Loss
 
 class MultinomialLogisticLoss(Loss):
     kind = "MultinomialLogisticLoss"
+    reads_bottoms = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self._labels = ClassLabels(self, None)
@@ -28,11 +29,14 @@ class MultinomialLogisticLoss(Loss):
         return tops
 
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
+        self.reread(bottoms, [])
+        return [self._kept[0].log().sum() / -self._labels.outer]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
         labels = self._labels
         classes, _ = labels.read(bottoms[1])
         likely = labels.pick(labels.spread(bottoms[0]), classes).clamp_min_(LOG_THRESHOLD)
         self._kept = (likely, classes, bottoms[0].shape)
-        return [likely.log().sum() / -labels.outer]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         self.judge_wanted(wanted)

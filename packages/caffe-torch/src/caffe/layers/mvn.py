@@ -18,6 +18,7 @@ from caffe.layers.base import Layer, Shape, Tensor, text
 
 class MVN(Layer):
     kind = "MVN"
+    reads_tops = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         param = self.param.mvn_param
@@ -43,6 +44,9 @@ class MVN(Layer):
             y.div_(self._divisor)
         self._y = y
         return [y.view(self._top)]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._y = tops[0].reshape(self._rows)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if not wanted[0]:

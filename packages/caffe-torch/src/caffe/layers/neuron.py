@@ -3,9 +3,7 @@
 Such a type may run in place. Then Caffe's bottom holds the top's values when it goes back, and a
 gradient that is written in terms of x gets y. That is harmless for most types and wrong for BNLL,
 Clip, Log and Power; Caffe does not refuse it, and the engine gives the same numbers. Log and Power
-are worse off: see :meth:`Neuron.chain`. (Where a
-second layer runs in place on the same blob, Caffe's gradient sees that one's values too. The
-engine doesn't: each layer sees its own.)
+are worse off: see :meth:`Neuron.chain`.
 """
 
 from __future__ import annotations
@@ -24,6 +22,8 @@ class Neuron(Layer):
     """
 
     in_place = True
+    reads_bottoms = True
+    reads_tops = True
     _kept: tuple[Tensor, Tensor] | None = None
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
@@ -38,6 +38,9 @@ class Neuron(Layer):
         y = self.value(x)
         self._kept = (y if self._overwrites else x, y)
         return [y]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._kept = (bottoms[0], tops[0])
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if self._kept is None:

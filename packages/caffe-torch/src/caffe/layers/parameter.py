@@ -18,6 +18,7 @@ _pb2: Any = caffe_pb2
 class Parameter(Layer):
     kind = "Parameter"
     bottoms = (0, 0)
+    shares_learnable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         shape = tuple(self.param.parameter_param.shape.dim)

@@ -51,6 +51,7 @@ _average_backward = torch.ops.aten.avg_pool2d_backward.default
 class Pooling(Layer):
     kind = "Pooling"
     tops = (1, 2)
+    reads_tops = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         param = self.param.pooling_param
@@ -170,6 +171,17 @@ class Pooling(Layer):
             return [_average(x, *self._how, False, True, 1) / self._divisors(x)]
         y, self._where = _max(x, *self._how, (1, 1), ceil)
         return [y, self._mask(y)] if self._masked else [y]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        if not self._masked:
+            return
+        where = tops[1].long()
+        if self._explicit:
+            row = where.div(self._plane[1], rounding_mode="floor") + self._pad[0]
+            column = where % self._plane[1] + self._pad[1]
+            # No place in the bottom: the window lies in the padding.
+            where = torch.where(where < 0, self._where, row * self._extent[1] + column)
+        self._where = where
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if not wanted[0]:

@@ -20,6 +20,7 @@ _pb2: Any = caffe_pb2
 
 class PReLU(Layer):
     kind = "PReLU"
+    reads_bottoms = True
     in_place = True
     _bottom: Tensor | None = None
 
@@ -40,6 +41,10 @@ class PReLU(Layer):
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
         x = self._bottom = bottoms[0]
         return [torch.prelu(x, self._slope.data.reshape(-1))]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        if bottoms[0] is not tops[0]:
+            self._bottom = bottoms[0]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if self._bottom is None:

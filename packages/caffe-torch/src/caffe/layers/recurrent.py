@@ -31,6 +31,8 @@ class Recurrent(Layer):
 
     states: ClassVar[tuple[str, ...]] = ()
     gates: ClassVar[int] = 1
+    reads_bottoms = True
+    reads_tops = True
 
     def step_blobs(self) -> list[tuple[Shape, bool]]:
         """Shapes of the learnable blobs of a step, and whether each is a bias."""
@@ -44,6 +46,9 @@ class Recurrent(Layer):
     def run_back(self, diff: Tensor) -> Tensor:
         """From the outputs' gradient to that of ``drive``; adds those of the step's blobs."""
         raise NotImplementedError(self.kind)
+
+    def reread_states(self, before: list[Tensor], after: list[Tensor]) -> None:
+        """Go back with these states (N×D) before the first step and after the last."""
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         param = self.param.recurrent_param
@@ -127,12 +132,24 @@ class Recurrent(Layer):
             states = [state.view(streams, -1) for state in bottoms[-self._exposed :]]
         else:
             states = self._remembered(streams, x)
-        outputs, states = self.run(drive, cont.unsqueeze(2), states)
+        # Caffe cuts cont into its steps by a Slice, which is a copy; backward reads that.
+        outputs, states = self.run(drive, cont.unsqueeze(2).clone(), states)
         self._inputs = (flat, static, [bottom.shape for bottom in bottoms])
         if self._exposed:
             return [outputs, *[state.unsqueeze(0) for state in states]]
         self._remember(states)
         return [outputs]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        streams = bottoms[0].shape[1]
+        static = bottoms[2].reshape(streams, -1) if self._static else None
+        flat = bottoms[0].reshape(self.steps * streams, -1)
+        self._inputs = (flat, static, [bottom.shape for bottom in bottoms])
+        if self._exposed:
+            self.reread_states(
+                [state.view(streams, -1) for state in bottoms[-self._exposed :]],
+                [state.view(streams, -1) for state in tops[-self._exposed :]],
+            )
 
     def _remembered(self, streams: int, like: Tensor) -> list[Tensor]:
         """The states of the last forward, at first zeros; zeros again, as in Caffe, when there are

@@ -21,6 +21,7 @@ MEAN = _pb2.ReductionParameter.MEAN
 
 class Reduction(Layer):
     kind = "Reduction"
+    reads_bottoms = True
     _bottom: Tensor | None = None
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
@@ -47,6 +48,9 @@ class Reduction(Layer):
         elif self._operation == SUMSQ:
             rows = rows.square()
         return [rows.sum(-1).mul_(self._coeff)]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._bottom = bottoms[0]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if not wanted[0]:

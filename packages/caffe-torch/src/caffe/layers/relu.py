@@ -15,6 +15,7 @@ from caffe.layers.base import Layer, Shape, Tensor
 
 class ReLU(Layer):
     kind = "ReLU"
+    reads_bottoms = True
     in_place = True
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
@@ -25,6 +26,9 @@ class ReLU(Layer):
         x = bottoms[0]
         self._bottom = x
         return [torch.relu(x) if slope == 0 else torch.nn.functional.leaky_relu(x, slope)]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._bottom = bottoms[0]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         slope = self.param.relu_param.negative_slope

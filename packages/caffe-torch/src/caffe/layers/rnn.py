@@ -39,6 +39,9 @@ class RNN(Recurrent):
         self._kept = (cont, before, after, outputs)
         return outputs, [hidden]
 
+    def reread_states(self, before: list[Tensor], after: list[Tensor]) -> None:
+        self._kept[2][-1] = after[0]
+
     def run_back(self, diff: Tensor) -> Tensor:
         cont, before, after, outputs = self._kept
         first = self.first_step_blob

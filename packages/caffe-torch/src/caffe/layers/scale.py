@@ -20,6 +20,7 @@ _pb2: Any = caffe_pb2
 
 class Scale(Layer):
     kind = "Scale"
+    reads_bottoms = True
     bottoms = (1, 2)
     in_place = True
 
@@ -58,6 +59,15 @@ class Scale(Layer):
         if self._bias:
             return [torch.addcmul(self.learnable[-1].data.reshape(self._bias_spread), x, scale)]
         return [x * scale]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        if self._kept is None:
+            return
+        x, scale = self._kept
+        if not self._own_scale:
+            scale = bottoms[1].reshape(self._spread)
+        # In place Caffe has a copy of what the bottom was.
+        self._kept = (x if bottoms[0] is tops[0] else bottoms[0], scale)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if self._kept is None:

@@ -22,6 +22,8 @@ from caffe.layers.loss import BATCH_SIZE, Loss, ignore_label, normalization, nor
 
 class SigmoidCrossEntropyLoss(Loss):
     kind = "SigmoidCrossEntropyLoss"
+    reads_bottoms = True
+    copies_bottoms = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self._mode = normalization(self.param.loss_param, BATCH_SIZE)
@@ -39,15 +41,23 @@ class SigmoidCrossEntropyLoss(Loss):
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
         x = bottoms[0]
         target = bottoms[1].reshape(x.shape)
+        ignored = self._ignored(target)
         losses = x * (target - (x >= 0).to(x.dtype)) - (1 + (-x.abs()).exp_()).log_()
-        ignored = None
-        if self._ignore is not None:
-            ignored = target.trunc() == self._ignore
+        if ignored is not None:
             losses.masked_fill_(ignored, 0)
         outer = x.shape[0]
         scale = normalizer(self._mode, outer, x.numel() // outer, ignored)
         self._kept = (x, target, ignored, scale)
         return [_sum_in_order(losses).div_(scale).neg_()]
+
+    def _ignored(self, target: Tensor) -> Tensor | None:
+        return None if self._ignore is None else target.trunc() == self._ignore
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        # Caffe counts what is not ignored in forward alone.
+        x, _, _, scale = self._kept
+        target = bottoms[1].reshape(x.shape)
+        self._kept = (x, target, self._ignored(target), scale)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         self.judge_wanted(wanted)

@@ -13,6 +13,7 @@ _backward = torch.ops.aten._softmax_backward_data.default
 
 class Softmax(Layer):
     kind = "Softmax"
+    reads_tops = True
     in_place = True
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
@@ -22,6 +23,9 @@ class Softmax(Layer):
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
         self._top = torch.softmax(bottoms[0], self._axis)
         return [self._top]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        self._top = tops[0]
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         if not wanted[0]:

@@ -18,6 +18,7 @@ from caffe.layers.loss import FLT_MIN, ClassLabels, Loss, ignore_label, normaliz
 
 class SoftmaxWithLoss(Loss):
     kind = "SoftmaxWithLoss"
+    reads_bottoms = True
     tops = (1, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
@@ -42,6 +43,14 @@ class SoftmaxWithLoss(Loss):
         self._kept = (prob, classes, ignored, scale, bottoms[0].shape)
         loss = likelihood.sum().div_(scale).neg_()
         return [loss, prob.view(bottoms[0].shape)] if self._two_tops else [loss]
+
+    def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
+        prob, _, _, _, shape = self._kept
+        labels = self._labels
+        classes, ignored = labels.read(bottoms[1])
+        labels.judge(classes)
+        scale = normalizer(self._mode, labels.outer, labels.inner, ignored)
+        self._kept = (prob, classes, ignored, scale, shape)
 
     def backward(self, diffs: list[Tensor], wanted: Sequence[bool]) -> list[Tensor | None]:
         self.judge_wanted(wanted)

@@ -2,10 +2,8 @@
 
 A view stays true while the net runs: forward, backward and updates write into its memory. It
 ends to be the net's when the blob's number of elements changes, and is kept alive by numpy.
-
-It differs from Caffe in this: there backward reads the data that blobs hold by then; here it may
-use what forward computed, so that what is written into a layer's top between the two may have no
-effect on gradients.
+What is written between forward and backward counts as in Caffe: where Caffe's backward reads a
+blob, it reads what was written; where Caffe has a buffer of its own, it goes by that.
 """
 
 from __future__ import annotations
