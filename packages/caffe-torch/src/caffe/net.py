@@ -132,8 +132,9 @@ class Net:
                 tensor.clone() if bottom.data_memory.looked_at else tensor
                 for tensor, bottom in zip(inputs, node.bottoms, strict=True)
             ]
-        for top, tensor in zip(node.tops, layer.forward(inputs), strict=True):
-            top.data = tensor
+        for index, (top, tensor) in enumerate(zip(node.tops, layer.forward(inputs), strict=True)):
+            if index not in node.filled_once:
+                top.data = tensor
         node.ran = True
 
     def _reshape(self, node: Node, shapes: list[tuple[int, ...]]) -> None:

@@ -23,6 +23,8 @@ class Node:
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     ran: bool = False
     """Whether it has run forward, without which there is no way back."""
+    filled_once: set[int] = field(default_factory=set)
+    """The tops, by number, that no forward writes."""
     overwritten: bool = False
     """Whether a layer behind it writes, in place, into a blob that its backward reads."""
     read: list[Blob] = field(default_factory=list)

@@ -186,6 +186,9 @@ class _Builder:
                 top.share_data(node.bottoms[0])
             if layer.shares_diff:
                 top.share_diff(node.bottoms[0])
+        for index, constant in layer.constants().items():
+            node.tops[index].data = constant
+            node.filled_once.add(index)
         node.loss_weights = _loss_weights(node)
         self._log("net.cpp:124", f"Setting up {layer.name}")
         for top, weight in zip(node.tops, node.loss_weights, strict=True):

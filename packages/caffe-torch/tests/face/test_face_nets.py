@@ -412,6 +412,32 @@ def test_a_seed_gives_caffes_weights_and_dropout(twins, rng):
     )
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_a_constant_is_there_from_the_start_and_keeps_what_is_written(twins, early):
+    twins.write(
+        "net.prototxt",
+        """
+        layer { name: "in" type: "DummyData" top: "fixed" top: "drawn"
+          dummy_data_param { shape { dim: 2 dim: 3 } data_filler { value: 4 }
+            data_filler { type: "uniform" } } }
+        layer { name: "sum" type: "Eltwise" bottom: "fixed" bottom: "drawn" top: "sum" }
+        """,
+    )
+    twins(
+        f"""
+        caffe.set_random_seed(2)
+        net = caffe.Net("net.prototxt", caffe.TRAIN)
+        state(net, "made ", diffs=False)
+        if not {early}:
+            net.forward()
+        net.blobs["fixed"].data[0] = 9
+        for turn in range(2):
+            net.forward()
+            state(net, "%d " % turn, diffs=False)
+        """
+    )
+
+
 def test_wrong_calls_raise_the_kinds_that_pycaffe_raises(twins):
     twins.write("net.prototxt", "force_backward: true " + PLAIN)
     twins(

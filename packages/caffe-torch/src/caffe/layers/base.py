@@ -155,6 +155,11 @@ class Layer:
             for leaf, want in zip(leaves, wanted, strict=True)
         ]
 
+    def constants(self) -> dict[int, Tensor]:
+        """By number, the tops that are filled once, when the net is made. ``forward`` gives them
+        too; in a net they keep what somebody else may have written into them."""
+        return {}
+
     def reread(self, bottoms: list[Tensor], tops: list[Tensor]) -> None:
         """Go back with these, which the blobs hold by now, wherever Caffe's backward reads blobs.
 

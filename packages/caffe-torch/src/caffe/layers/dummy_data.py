@@ -1,7 +1,6 @@
 """DummyData: tops that fillers fill; one shape and one filler for all tops, or one for each.
 
 A constant is filled once, the others draw again at each forward and not before, as in Caffe.
-Differs from Caffe: what somebody writes into a constant top is gone after the next forward.
 """
 
 from __future__ import annotations
@@ -68,6 +67,13 @@ class DummyData(Layer):
 
     def reshape(self, bottoms: Sequence[Shape]) -> list[Shape]:
         return self._shapes
+
+    def constants(self) -> dict[int, Tensor]:
+        return {
+            index: constant.clone()
+            for index, constant in enumerate(self._constants)
+            if constant is not None
+        }
 
     def forward(self, bottoms: list[Tensor]) -> list[Tensor]:
         return [
