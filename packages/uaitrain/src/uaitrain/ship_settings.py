@@ -25,6 +25,61 @@ SHIP_SETTINGS = (
             "N"),
     Setting("run.memory", "--memory", "memory on each node, such as 16g", "", TEXT, "SIZE"),
     Setting("run.time", "--time", "time limit, such as 90m, 12h or 2d", "", TEXT, "TIME"),
+    Setting("kubernetes.kubeconfig", "--kubeconfig", "kubeconfig file (default: $KUBECONFIG, else "
+            "~/.kube/config, else the pod's own account)", "", TEXT, "FILE"),
+    Setting("kubernetes.context", "--kube-context", "context of the kubeconfig (default: its "
+            "current one)", "", TEXT, "NAME"),
+    Setting("kubernetes.namespace", "--namespace", "namespace (default: the context's)", "", TEXT,
+            "NAME"),
+    Setting("kubernetes.gpu", "--gpu-resource", "resource that stands for a GPU",
+            "nvidia.com/gpu", TEXT, "NAME"),
+    Setting("kubernetes.user", "--run-as", "who the container runs as, never root (default: you, "
+            "for root 1000:1000)", "", TEXT, "UID[:GID]"),
+    Setting("kubernetes.grace", "--grace-period", "seconds between SIGTERM and SIGKILL", 120,
+            NUMBER, "SECONDS"),
+    Setting("kubernetes.keep", "--keep-job", "seconds for which a Job that is over is kept; 0 "
+            "until it is deleted", 604800, NUMBER, "SECONDS"),
+    Setting("kubernetes.retries", "--retries", "how often a killed pod is replaced", 10, NUMBER,
+            "N"),
+    Setting("kubernetes.pull_secrets", "--pull-secret", "one more Secret with a registry's login",
+            (), LIST, "NAME"),
+    Setting("kubernetes.secret", "--existing-secret", "Secret that holds the run's secret "
+            "variables already", "", TEXT, "NAME"),
+    Setting("kubernetes.service_account", "--service-account", "service account of the pods "
+            "(default: the namespace's)", "", TEXT, "NAME"),
+    Setting("kubernetes.node_selector", "--node-selector", "one more label that a node must have",
+            (), LIST, "KEY=VALUE"),
+    Setting("kubernetes.tolerations", "--toleration", "one more taint that a node may have", (),
+            LIST, "KEY[=VALUE][:EFFECT]"),
+    Setting("kubernetes.priority_class", "--priority-class", "priority class of the pods", "",
+            TEXT, "NAME"),
+    Setting("kubernetes.runtime_class", "--runtime-class", "runtime class of the pods, such as "
+            "nvidia", "", TEXT, "NAME"),
+    Setting("kubernetes.labels", "--kube-label", "one more label of the Job and its pods, such as "
+            "a queue", (), LIST, "KEY=VALUE"),
+    Setting("kubernetes.annotations", "--annotation", "one more annotation of the Job and its "
+            "pods", (), LIST, "KEY=VALUE"),
+    Setting("slurm.folder", "--slurm-folder", "folder that every node sees: images, logs", "",
+            TEXT, "DIR"),
+    Setting("slurm.layout", "--slurm-layout", "OCI layout to read images from (default: their "
+            "registry)", "", TEXT, "DIR"),
+    Setting("slurm.partition", "--partition", "Slurm partition", "", TEXT, "NAME"),
+    Setting("slurm.account", "--account", "Slurm account", "", TEXT, "NAME"),
+    Setting("slurm.qos", "--qos", "Slurm quality of service", "", TEXT, "NAME"),
+    Setting("slurm.gres", "--gres", "what a GPU is called, such as gpu:a100 (default: "
+            "--gpus-per-node)", "", TEXT, "NAME"),
+    Setting("slurm.array", "--array", "a sweep: how many tasks, or which, such as 0-9%2", "",
+            TEXT, "TASKS"),
+    Setting("slurm.runtime", "--slurm-runtime", "what runs the image on the nodes", "auto", TEXT,
+            "NAME"),
+    Setting("slurm.grace", "--grace", "seconds that a run gets for its last snapshot", 120,
+            NUMBER, "SECONDS"),
+    Setting("slurm.retries", "--slurm-retries", "new attempts of a run that was killed", 3, NUMBER,
+            "N"),
+    Setting("slurm.setup", "--slurm-setup", "one more shell line for the nodes, such as module "
+            "load apptainer", (), LIST, "LINE"),
+    Setting("slurm.options", "--sbatch-option", "one more option of sbatch, such as --exclude=n7",
+            (), LIST, "OPTION"),
 )  # fmt: skip
 """Places are paths where the job runs, or URIs (``s3://bucket/prefix``, ``file:///path``)."""
 
