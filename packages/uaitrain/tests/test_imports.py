@@ -36,6 +36,8 @@ ONLY_FOR = {"cli": {"__main__"}, "flow": {"cli"}}
 THIRD_PARTY = {
     "isal": {"bases.rootfs", "bundles.apply", "files.compress"},
     "google": {"frameworks.caffe_schema.caffe_pb2", "frameworks.prototxt"},
+    "kubernetes": {"backends.kubernetes.cluster"},
+    "urllib3": {"backends.kubernetes.cluster"},
 }
 """What is not the standard library, and the modules that may know it."""
 
