@@ -13,6 +13,7 @@
     ├── StorageError             8  disk full, no permission, a local file is broken
     ├── BusyError                9  another uaitrain holds what this one needs
     ├── BackendError            10  a cluster or platform refused, failed or cannot be reached
+    ├── RehearsalError          11  a rehearsed run did not survive what was done to it
     └── TrainingError            the run's own exit code, 1-127 or 143
 Interrupted by the user: 130 (SIGINT) or 143 (SIGTERM), as shells count. A bug in uaitrain: 70.
 
@@ -98,6 +99,10 @@ class BusyError(UaitrainError):
 
 class BackendError(UaitrainError):
     exit_code = 10
+
+
+class RehearsalError(UaitrainError):
+    exit_code = 11
 
 
 class TrainingError(UaitrainError):

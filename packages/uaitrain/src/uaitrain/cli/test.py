@@ -25,6 +25,7 @@ examples:
   uaitrain test                          the job of ./uaitrain.toml, in its CPU image
   uaitrain test --snapshot auto          go on from the newest complete snapshot
   uaitrain test --log | tee run.txt      the whole log, also into a file
+  uaitrain test --rehearse-preemption --iterations 200    stop it, kill it, start it again
 """
 
 
@@ -44,6 +45,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--interactive", action="store_true", help="give the run this terminal, unwatched"
     )
     shown.add_argument("--dry-run", action="store_true", help="print the command, run nothing")
+    rehearsal = parser.add_argument_group("the rehearsal")
+    rehearsal.add_argument(
+        "--rehearse-preemption",
+        action="store_true",
+        help="stop, kill and start the run again, and prove that nothing is lost",
+    )
+    rehearsal.add_argument(
+        "--iterations",
+        type=int,
+        default=0,
+        metavar="N",
+        help="rehearse with a solver of N iterations (default: the solver as it is)",
+    )
     parser.set_defaults(accelerator=CPU)
     settings.add_spec_arguments(parser)
 
@@ -54,6 +68,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from uaitrain.runs import local_test
 
     spec = settings.spec_from(arguments)
+    if arguments.iterations and not arguments.rehearse_preemption:
+        raise UsageError("--iterations is for --rehearse-preemption", next_step="give both")
+    if arguments.rehearse_preemption:
+        if arguments.interactive or arguments.dry_run:
+            raise UsageError("--rehearse-preemption starts the run by itself, several times")
+        return _rehearse(arguments, spec, console)
     if arguments.dry_run:
         return _dry_run(arguments, spec, console)
     if arguments.interactive and not sys.stdin.isatty():
@@ -76,6 +96,38 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.note(str(error))
         return error.exit_code
     return outcome.exit_code
+
+
+def _rehearse(arguments: argparse.Namespace, spec: TrainSpec, console: Console) -> int:
+    from uaitrain.engines import require_engine
+    from uaitrain.engines.facts import local_facts
+    from uaitrain.runs.attempts import Attempts
+    from uaitrain.runs.live import LiveLine, NoView, WholeLog
+    from uaitrain.runs.rehearsal import rehearse
+    from uaitrain.runs.rehearsal_job import prepared
+
+    engine = require_engine(arguments.container_engine)
+    facts = local_facts(engine)
+    view: View = NoView()
+    if arguments.log:
+        view = WholeLog(sys.stderr if arguments.json else sys.stdout)
+    elif console.is_terminal and not arguments.quiet:
+        view = LiveLine(sys.stderr)
+    with prepared(spec, arguments.accelerator, engine, facts, arguments.iterations) as (
+        job,
+        output,
+    ):
+        console.note(f"rehearsing with {job.image}; your output folder is left alone")
+        attempts = Attempts(job, output, engine, facts, view)
+        done = rehearse(attempts, lambda claim: console.out(str(claim)))
+    if arguments.json:
+        console.json(done.to_json())
+    if error := done.error():
+        if not arguments.json:
+            raise error
+        console.note(str(error))
+        return error.exit_code
+    return EXIT_OK
 
 
 def _dry_run(arguments: argparse.Namespace, spec: TrainSpec, console: Console) -> int:

@@ -106,6 +106,13 @@ def parse(
     return Document(path, message, root, problems)
 
 
+def text_of(message: Any) -> str:
+    """The prototxt of a message."""
+    from google.protobuf import text_format
+
+    return text_format.MessageToString(message)
+
+
 def _excerpt(text: str, line: int, column: int) -> str:
     lines = text.split("\n")
     if not 1 <= line <= len(lines):

@@ -1,0 +1,254 @@
+"""The rehearsal of preemption, with real Caffe in real containers that are really killed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.bases import BuiltBase
+from support.engines import RunningDocker
+from support.tiny_image import layer_of
+from uaitrain.engines import Engine
+from uaitrain.engines.facts import LocalFacts
+from uaitrain.errors import UsageError
+from uaitrain.frameworks import prototxt
+from uaitrain.oci.image import History, Image
+from uaitrain.oci.reference import Reference
+from uaitrain.progress import Silent
+from uaitrain.runs.attempts import Attempt, Attempts
+from uaitrain.runs.live import NoView
+from uaitrain.runs.pair_watch import Written
+from uaitrain.runs.pairs import Pair
+from uaitrain.runs.rehearsal import (
+    Claim,
+    Rehearsal,
+    finished,
+    history,
+    killed_within,
+    rehearse,
+    went_on,
+)
+from uaitrain.runs.rehearsal_job import prepared
+from uaitrain.sinks.engine import EngineSink
+from uaitrain.spec import CPU, Framework, Target, TrainSpec
+
+NET = """
+name: "rehearsed"
+layer { name: "data" type: "DummyData" top: "data" top: "label"
+  dummy_data_param {
+    shape { dim: 4 dim: 600 } shape { dim: 4 }
+    data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 600 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+SOLVER = """
+net: "/data/net.prototxt" base_lr: 0.01 momentum: 0.9 lr_policy: "fixed"
+display: 1000 max_iter: 8000 snapshot: 2000
+snapshot_prefix: "/data/output/rehearsed" solver_mode: CPU
+"""
+ROOT = LocalFacts()
+FORGETFUL = """
+import os
+os.execvp("caffe", ["caffe", "train", "--solver=/data/solver.prototxt"])
+"""
+"""A main file as people write it: real Caffe trains, nothing minds SIGTERM or old snapshots."""
+
+IMAGE = Reference("", "rehearsed-cpu", "uaitrain")
+
+
+@pytest.fixture(scope="module")
+def engine(docker_engine: RunningDocker, caffe_base: BuiltBase) -> Engine:
+    """Docker with real Caffe, the stock train.py and a forgetful main file in an image."""
+    train = resources.files("uaitrain.container").joinpath("train.py").read_bytes()
+    code = layer_of(
+        {
+            "data/train.py": train,
+            "data/forgetful.py": FORGETFUL.encode(),
+            "data/broken.py": b"raise SystemExit(9)\n",
+            "data/net.prototxt": NET.encode(),
+            "data/solver.prototxt": SOLVER.encode(),
+        }
+    )
+    loaded: Image = caffe_base.image.append([code], [History("code")])
+    EngineSink(docker_engine.engine).put(loaded, IMAGE, Silent())
+    return docker_engine.engine
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> TrainSpec:
+    (tmp_path / "input").mkdir()
+    return TrainSpec(
+        framework=Framework("caffe", "1.0.0"),
+        code=tmp_path,
+        main_file="train.py",
+        data=tmp_path / "input",
+        output=tmp_path / "results",
+        target=Target("", "", "rehearsed", "uaitrain"),
+        solver="/data/solver.prototxt",
+        snapshot="auto",
+    )
+
+
+def rehearsed(spec: TrainSpec, engine: Engine, iterations: int = 120) -> Rehearsal:
+    told: list[Claim] = []
+    with prepared(spec, CPU, engine, ROOT, iterations) as (job, output):
+        done = rehearse(Attempts(job, output, engine, ROOT, NoView()), told.append)
+
+    assert tuple(told) == done.claims
+    assert sorted(path.name for path in spec.output.parent.iterdir()) == ["input"]
+    return done
+
+
+def test_the_stock_entry_loses_nothing(engine: Engine, spec: TrainSpec) -> None:
+    done = rehearsed(spec, engine)
+
+    assert [str(claim) for claim in done.failed] == []
+    assert done.error() is None
+    first, killed, last, again = done.attempts
+    assert (first.exit_code, killed.exit_code, last.exit_code, again.exit_code) == (143, 137, 0, 0)
+    assert killed.first == killed.begins_at == first.saved
+    assert killed.caught is not None
+    assert last.first == last.begins_at == killed.saved == first.saved
+    assert (last.last, last.saved, last.max_iter) == (120, 120, 120)
+    assert again.first is None
+
+
+def test_a_main_file_that_forgets_is_found_out(engine: Engine, spec: TrainSpec) -> None:
+    done = rehearsed(replace(spec, main_file="forgetful.py"), engine)
+
+    assert done.attempts[0].saved > 0
+    failed = [claim.name for claim in done.failed]
+    assert failed == ["stopped", "went on", "went on", "history", "none taken", "stays finished"]
+    assert "the training started again at 0" in done.failed[1].text
+    error = done.error()
+    assert error is not None
+    assert error.exit_code == 11
+    assert "6 of 8 claims not proven: start 1: SIGTERM at iteration" in error.what
+
+
+def test_a_main_file_that_fails_is_not_started_again(engine: Engine, spec: TrainSpec) -> None:
+    done = rehearsed(replace(spec, main_file="broken.py"), engine)
+
+    assert len(done.attempts) == 1
+    assert [str(claim) for claim in done.claims] == [
+        "✗ start 1: it ended with exit code 9 before SIGTERM came"
+    ]
+
+
+def test_the_users_own_solver_is_rehearsed_as_it_is(engine: Engine, spec: TrainSpec) -> None:
+    """It tells each thousandth iteration: a start goes on within a thousand."""
+    done = rehearsed(spec, engine, iterations=0)
+
+    assert [str(claim) for claim in done.failed] == []
+    assert done.attempts[0].max_iter == 8000
+    assert max(attempt.display for attempt in done.attempts) == 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "iterations", "message"),
+    [
+        ({"solver": ""}, 100, "--iterations needs the solver"),
+        ({}, 9, "--iterations 9"),
+        ({"solver": "/data/other.prototxt"}, 100, "has no solver /data/other.prototxt"),
+        ({"solver": "/data/net.prototxt"}, 100, "cannot shorten /data/net.prototxt:2:1"),
+    ],
+)
+def test_what_cannot_be_shortened_is_refused(
+    engine: Engine, spec: TrainSpec, changes: dict[str, str], iterations: int, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        rehearsed(replace(spec, **changes), engine, iterations)  # type: ignore[arg-type]
+
+    assert sorted(path.name for path in spec.output.parent.iterdir()) == ["input"]
+
+
+def test_a_solver_in_the_data_folder_is_shortened_too(engine: Engine, spec: TrainSpec) -> None:
+    (spec.data / "solver.prototxt").write_text(SOLVER)
+    with prepared(replace(spec, solver="/data/data/solver.prototxt"), CPU, engine, ROOT, 50) as (
+        job,
+        _,
+    ):
+        (mount,) = (each for each in job.mounts if each.target == "/data/data/solver.prototxt")
+        short = prototxt.read(Path(mount.source), prototxt.SOLVER).message
+
+    assert (short.max_iter, short.snapshot, short.display) == (50, 5, 1)
+    assert mount.read_only
+
+
+ATTEMPT = Attempt(
+    number=2,
+    exit_code=0,
+    seconds=1.0,
+    before=Pair(Path("x_iter_40.solverstate"), Path("x_iter_40.caffemodel"), 40),
+    after=Pair(Path("x_iter_100.solverstate"), Path("x_iter_100.caffemodel"), 100),
+    max_iter=100,
+    first=40,
+    last=100,
+    display=10,
+    interrupted_at=None,
+    caught=None,
+    appeared=(60, 80, 100),
+    tail=("the last line", ""),
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "proven", "word"),
+    [
+        (40, True, "first iteration told is 40"),
+        (50, True, "first iteration told is 50"),
+        (51, False, "iterations are missing"),
+        (39, False, "the training went back"),
+        (0, False, "the training started again at 0"),
+        (None, False, "it trained nothing; its last line: the last line"),
+    ],
+)
+def test_a_start_has_to_begin_where_the_newest_pair_is(
+    first: int | None, proven: bool, word: str
+) -> None:
+    claim = went_on(replace(ATTEMPT, first=first), display=10)
+
+    assert claim.proven == proven
+    assert word in claim.text
+
+
+@pytest.mark.parametrize(
+    ("appeared", "proven"),
+    [
+        ([(20, 40), (60, 80)], True),
+        ([(20, 40, 40), (60,)], True),
+        ([(20,), (), (40,)], True),
+        ([(20, 40), (40, 60)], False),
+        ([(20, 40), (20, 60)], False),
+        ([(20, 40, 30)], False),
+        ([()], False),
+    ],
+)
+def test_an_iteration_is_saved_once_over_all_starts(
+    appeared: list[tuple[int, ...]], proven: bool
+) -> None:
+    starts = [replace(ATTEMPT, number=n, appeared=each) for n, each in enumerate(appeared, 1)]
+
+    assert history(starts).proven == proven
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"exit_code": 1}, {"max_iter": 120}, {"max_iter": 0}, {"last": 101}, {"after": None}],
+)
+def test_the_end_has_to_be_max_iter_exactly(changes: dict[str, Any]) -> None:
+    assert finished(ATTEMPT).proven
+    assert not finished(replace(ATTEMPT, **changes)).proven
+
+
+def test_a_snapshot_that_was_whole_before_the_kill_is_no_proof() -> None:
+    killed = replace(ATTEMPT, exit_code=137, caught=Written("x_iter_60.caffemodel", 5))
+
+    assert not killed_within(killed).proven
+    assert killed_within(replace(killed, after=killed.before)).proven
+    assert not killed_within(replace(killed, after=killed.before, exit_code=0)).proven
+    assert not killed_within(replace(killed, after=killed.before, caught=None)).proven
