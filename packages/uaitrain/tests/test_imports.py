@@ -34,10 +34,13 @@ ONLY_FOR = {"cli": {"__main__"}, "flow": {"cli"}}
 """Parts that not even everything above them may import."""
 
 THIRD_PARTY = {
+    "requests": {"backends.uai.api", "backends.uai.transport"},
+    "ucloud": {"backends.uai.api", "backends.uai.transport"},
     "isal": {"bases.rootfs", "bundles.apply", "files.compress"},
     "google": {"frameworks.caffe_schema.caffe_pb2", "frameworks.prototxt"},
     "kubernetes": {"backends.kubernetes.cluster"},
     "urllib3": {"backends.kubernetes.cluster"},
+    "yaml": {"backends.kubernetes.cluster"},
 }
 """What is not the standard library, and the modules that may know it."""
 

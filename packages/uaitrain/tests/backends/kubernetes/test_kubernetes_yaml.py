@@ -27,7 +27,8 @@ def test_documents_come_back_as_they_were(values: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     "text",
     ["yes", "No", "y", "null", "~", "1e3", "0x1f", "12:30", "1_000", "2026-11-24", "-", "- a",
-     "a: b", "#", "a #b", "!x", "&x", "*x", "", " a", "a ", "a\nb", "\t", "🙂", "\u2028", "\x85", "---"],
+     "a: b", "#", "a #b", "!x", "&x", "*x", "", " a", "a ", "a\nb", "\t", "🙂", "\u2028", "\x85",
+     "---"],
 )  # fmt: skip
 def test_texts_that_look_like_something_else_stay_texts(text: str) -> None:
     assert yaml.safe_load(yaml_text.documents([{text: [text]}])) == {text: [text]}

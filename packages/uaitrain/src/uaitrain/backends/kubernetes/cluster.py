@@ -22,6 +22,10 @@ _ANSWER_SECONDS = 30
 _SILENCE_SECONDS = 300
 """After so long without a line a log is asked for anew: a connection may be dead unseen."""
 _PAGE = 500
+_NOT_ONE = (AttributeError, KeyError, TypeError, ValueError)
+"""What the client's reader raises for YAML that is no kubeconfig."""
+_JSON = {"Content-Type": "application/json"}
+"""The client leaves it to the server to guess, which what stands between may not let pass."""
 
 
 class Cluster:
@@ -43,8 +47,8 @@ class Cluster:
             "Service": self._core.create_namespaced_service,
         }
         make, what = makers[manifest["kind"]], f"create the {manifest['kind']}"
-        answer = self._ask(what, make, namespace, manifest, field_validation="Strict")
-        return dict(answer)
+        more = {"field_validation": "Strict", "_headers": _JSON}
+        return dict(self._ask(what, make, namespace, manifest, **more))
 
     def delete_job(self, namespace: str, name: str) -> bool:
         """Delete a Job, its pods and all that it owns; it stays until the pods are gone.
@@ -115,7 +119,8 @@ class Cluster:
             "spec": {"resourceAttributes": attributes},
         }
         asks = client.AuthorizationV1Api(self._api).create_self_subject_access_review
-        return bool(self._ask("ask for permissions", asks, review)["status"]["allowed"])
+        answer = self._ask("ask for permissions", asks, review, _headers=_JSON)
+        return bool(answer["status"]["allowed"])
 
     def _list(
         self, what: str, read: Callable[..., Any], namespace: str, selector: str
@@ -183,6 +188,7 @@ def _connect(options: Options) -> tuple[Any, str, str]:
     try:
         from kubernetes import client, config
         from kubernetes.config.config_exception import ConfigException
+        from yaml import YAMLError
     except ImportError:
         raise UsageError("the Kubernetes client is not installed", next_step=EXTRA) from None
     configuration = client.Configuration()
@@ -200,7 +206,7 @@ def _connect(options: Options) -> tuple[Any, str, str]:
                 allowed="a kubeconfig by --kubeconfig or $KUBECONFIG, or a pod's service account",
                 next_step="get one from whoever runs the cluster; kubectl config view shows it",
             )
-    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+    except (ConfigException, YAMLError, OSError, *_NOT_ONE) as error:
         raise UsageError(
             f"cannot use the kubeconfig {files or 'of this pod'}: {_told(error)}",
             next_step="kubectl config get-contexts shows what there is",
