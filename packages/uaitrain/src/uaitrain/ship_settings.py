@@ -80,6 +80,21 @@ SHIP_SETTINGS = (
             "load apptainer", (), LIST, "LINE"),
     Setting("slurm.options", "--sbatch-option", "one more option of sbatch, such as --exclude=n7",
             (), LIST, "OPTION"),
+    Setting("uai.url", "--api-url", "address of UCloud's API", "https://api.ucloud.cn/", TEXT,
+            "URL"),
+    Setting("uai.region", "--region", "region of the platform", "cn-bj2", TEXT, "NAME"),
+    Setting("uai.zone", "--zone", "availability zone in it", "cn-bj2-04", TEXT, "NAME"),
+    Setting("uai.project", "--project", "project id (default: the account's own)", "", TEXT, "ID"),
+    Setting("uai.profile", "--profile", "profile in ~/.ucloud whose keys are taken (default: the "
+            "environment's)", "", TEXT, "NAME"),
+    Setting("uai.node_type", "--node-type", "GPUs and their kind, such as 1-P40, or a node id "
+            "(default: as many P40 as --gpus)", "", TEXT, "TYPE"),
+    Setting("uai.data", "--uai-data", "folder on UFile or UFS that becomes /data/data", "", TEXT,
+            "PLACE"),
+    Setting("uai.output", "--uai-output", "folder on UFile or UFS for the results", "", TEXT,
+            "PLACE"),
+    Setting("uai.business_group", "--business-group", "business group, which must exist there", "",
+            TEXT, "NAME"),
 )  # fmt: skip
 """Places are paths where the job runs, or URIs (``s3://bucket/prefix``, ``file:///path``)."""
 
