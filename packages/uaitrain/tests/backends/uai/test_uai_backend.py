@@ -288,6 +288,16 @@ def test_a_lost_answer_makes_no_second_job(
     assert len(platform.jobs) == 2
 
 
+def test_an_earlier_attempt_of_a_run_is_not_taken_for_the_lost_one(
+    backend: UaiBackend, platform: Platform
+) -> None:
+    platform.add(RUN_ID, ["Stopped"])
+    platform.faults["CreateUAITrainJob"] = [hangs_up]
+    handle = submitted(backend)
+
+    assert handle == platform.jobs[1].handle
+
+
 def test_a_request_that_was_lost_is_sent_again(backend: UaiBackend, platform: Platform) -> None:
     platform.faults["CreateUAITrainJob"] = [hangs_up, refuses(110)]
     handle = submitted(backend)

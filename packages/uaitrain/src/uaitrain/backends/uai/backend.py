@@ -144,7 +144,8 @@ class UaiBackend:
     def _created(self, request: UaiRequest) -> Answer | None:
         try:
             for row in self._rows({}):
-                if row.name == request.name:
+                # One that is over is an earlier attempt of a run that is started again.
+                if row.name == request.name and not row.status.state.is_over:
                     return {"TrainJobId": row.handle}
         except BackendError as error:
             raise BackendError(
