@@ -144,7 +144,8 @@ def _add_flags(group: argparse._ArgumentGroup, settings: tuple[Setting, ...]) ->
             setting.flag,
             dest=f"spec_{setting.destination}",
             default=None,
-            help=setting.help + default,
+            # argparse formats helps with %.
+            help=(setting.help + default).replace("%", "%%"),
             **extra,
         )
 
