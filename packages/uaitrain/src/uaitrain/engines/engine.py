@@ -92,8 +92,8 @@ def says_full(words: str) -> bool:
 
 def last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # Docker's client ends usage errors by pointing at its help.
-    telling = [line for line in lines if not line.startswith("See '")]
+    # Docker's client ends many errors by pointing at its help.
+    telling = [line for line in lines if not line.startswith(("See '", "Run 'docker"))]
     return telling[-1] if telling else ""
 
 
