@@ -25,6 +25,10 @@ SHIP_SETTINGS = (
             "N"),
     Setting("run.memory", "--memory", "memory on each node, such as 16g", "", TEXT, "SIZE"),
     Setting("run.time", "--time", "time limit, such as 90m, 12h or 2d", "", TEXT, "TIME"),
+    Setting("local.engine", "--container-engine", "docker or podman (default: the first that "
+            "answers)", "", TEXT, "NAME"),
+    Setting("local.network", "--network", "network of the engine, such as host (default: its "
+            "own)", "", TEXT, "NAME"),
     Setting("kubernetes.kubeconfig", "--kubeconfig", "kubeconfig file (default: $KUBECONFIG, else "
             "~/.kube/config, else the pod's own account)", "", TEXT, "FILE"),
     Setting("kubernetes.context", "--kube-context", "context of the kubeconfig (default: its "

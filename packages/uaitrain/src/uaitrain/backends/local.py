@@ -1,10 +1,27 @@
-"""Local runs: a job as one ``docker run`` or ``podman run``."""
+"""Local runs: a job as one ``docker run`` or ``podman run``.
+
+:func:`render` is the command of the local test and of ``uaitrain_cmd.txt``; runs in the
+background are made from it by :mod:`uaitrain.backends.detached`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from uaitrain.backends import Job, Mount, Request
 
+if TYPE_CHECKING:
+    from uaitrain.backends.detached import LocalBackend
+
 NVIDIA_DOCKER = "nvidia-docker"
+
+
+def connect(options: Mapping[str, Any]) -> LocalBackend:
+    """``options`` are the settings of the table ``local``. Raises UsageError."""
+    from uaitrain.backends.detached import LocalBackend, options_from
+
+    return LocalBackend(options_from(options))
 
 
 def render(

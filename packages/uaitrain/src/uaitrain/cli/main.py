@@ -33,6 +33,11 @@ VERBS = {
     "check": "preflight alone: find what would make the job fail",
     "pack": "build both images, push the GPU image, write the commands",
     "test": "run the local test here, with live progress",
+    "submit": "run the packed job on a backend: Slurm, Kubernetes, ...",
+    "runs": "list the submitted runs: state, iteration, loss, accuracy",
+    "show": "everything about one run",
+    "logs": "what a run has written",
+    "cancel": "end a run",
     "base": "base images: list, build, push, remove",
     "data": "split and merge large data files",
     "doctor": "what this machine can do, what is missing, how to get it",
@@ -50,9 +55,11 @@ A first job:
   uaitrain init                                         writes uaitrain.toml; edit it
   uaitrain pack --push                                  two images and uaitrain_cmd.txt
   uaitrain test                                         trains here, in the CPU image
+  uaitrain submit slurm                                 trains there; `uaitrain runs` lists runs
 
 Exit codes: 0 done, 2 usage, 3 preflight, 4 code folder, 5 base image, 6 registry, 7 engine,
-8 disk, 9 busy, 10 cluster, 70 a bug of ours, 130 and 143 interrupted; `test` ends as the run ends.
+8 disk, 9 busy, 10 cluster, 70 a bug of ours, 130 and 143 interrupted; `test` and `submit --follow`
+end as the run ends.
 """
 
 
