@@ -38,9 +38,9 @@ THIRD_PARTY = {
     "ucloud": {"backends.uai.api", "backends.uai.transport"},
     "isal": {"bases.rootfs", "bundles.apply", "files.compress"},
     "google": {"frameworks.caffe_schema.caffe_pb2", "frameworks.prototxt"},
-    "kubernetes": {"backends.kubernetes.cluster"},
+    "kubernetes": {"backends.kubernetes.cluster", "backends.kubernetes.login"},
     "urllib3": {"backends.kubernetes.cluster"},
-    "yaml": {"backends.kubernetes.cluster"},
+    "yaml": {"backends.kubernetes.login"},
 }
 """What is not the standard library, and the modules that may know it."""
 

@@ -45,7 +45,8 @@ _ROUTE = re.compile(
 class Server:
     """Running. ``requests`` are ``VERB kind`` in their order, ``refusals`` what such a request
     is answered with (status and message) instead, ``lose_answer`` requests that are done and yet
-    not answered, ``break_after`` the lines after which the next log streams are cut off."""
+    not answered, once each, ``break_after`` the lines after which the next log streams are cut.
+    ``unknown_fields`` of a Job are dropped, ``may_not`` is what the login has no right to."""
 
     url: str
     kubeconfig: Path
@@ -54,7 +55,7 @@ class Server:
     requests: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
-    lose_answer: set[str] = field(default_factory=set)
+    lose_answer: list[str] = field(default_factory=list)
     break_after: list[int] = field(default_factory=list)
     unknown_fields: tuple[str, ...] = ()
     may_not: set[str] = field(default_factory=set)
@@ -105,9 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refused.status, status | {"message": str(refused), "code": refused.status})
             return
         if told is not None:
-            request = ours.requests[-1]
+            request = ours.requests[-1] if ours.requests else ""
             if request in ours.lose_answer:
-                ours.lose_answer.discard(request)
+                ours.lose_answer.remove(request)
                 self.close_connection = True
                 return
             self._send(201 if verb == "POST" else 200, told)
@@ -205,7 +206,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _review(self, body: Any) -> Any:
         kubernetes_validate.validate(body, "1.33", strict=True)
         wanted = body["spec"]["resourceAttributes"]
-        allowed = f"{wanted['verb']} {wanted['resource']}" not in self.server_of_ours.may_not
+        part = f"/{wanted['subresource']}" if wanted.get("subresource") else ""
+        what = f"{wanted['verb']} {wanted['resource']}{part}"
+        allowed = what not in self.server_of_ours.may_not
         return body | {"status": {"allowed": allowed}}
 
     def _stream(self, pod: Any, asked: dict[str, str]) -> None:

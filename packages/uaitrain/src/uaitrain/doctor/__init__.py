@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from uaitrain.doctor import base, builder, credentials, engine, gpu, storage, user_ids
+from uaitrain.doctor import base, builder, credentials, engine, gpu, kubernetes, storage, user_ids
 from uaitrain.doctor.verdict import Report, Surroundings, Verdict
 from uaitrain.engines.find import probe, wanted_programs
 
@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Verdict]], ...] = (
     engine.check,
     user_ids.check,
     gpu.check,
+    kubernetes.check,
 )
 
 

@@ -20,7 +20,7 @@ from kube_jobs import CPU, NODES, RUN_ID, STAGED
 from support.kube_server import TOKEN, Server, kubeconfig
 from uaitrain.backends import Job, State
 from uaitrain.backends.kubernetes import backend as backend_module
-from uaitrain.backends.kubernetes import cluster as cluster_module
+from uaitrain.backends.kubernetes import login
 from uaitrain.backends.kubernetes.backend import Kubernetes
 from uaitrain.backends.kubernetes.options import judge
 from uaitrain.errors import BackendError, BusyError, CredentialsError, UaitrainError, UsageError
@@ -107,7 +107,7 @@ def test_a_submit_whose_answer_is_lost_leaves_nothing(
     backend: Kubernetes, kube: Server, request_: str
 ) -> None:
     """The Job was made, and nobody heard of it."""
-    kube.lose_answer.add(request_)
+    kube.lose_answer.append(request_)
     with pytest.raises(BackendError, match="cannot reach"):
         _submit(backend, ALL)
 
@@ -256,6 +256,31 @@ def test_cancel_returns_when_no_pod_is_left(backend: Kubernetes, kube: Server) -
     assert backend.status([HANDLE])[HANDLE].state is State.UNKNOWN
 
 
+@pytest.mark.parametrize(("code", "condition"), [(0, "Complete"), (3, "Failed")])
+def test_cancel_leaves_a_run_that_is_over_as_it_is(
+    backend: Kubernetes, kube: Server, code: int, condition: str
+) -> None:
+    """It may have ended a moment before; its state and its log stay."""
+    _submit(backend)
+    kube.cluster.start_pod(RUN_ID).end(code)
+    kube.cluster.finish(RUN_ID, condition)
+    before = backend.status([HANDLE])
+    backend.cancel(HANDLE)
+
+    assert backend.status([HANDLE]) == before
+
+
+def test_cancel_waits_for_pods_of_a_job_that_is_over(backend: Kubernetes, kube: Server) -> None:
+    """After a time limit the Job has failed while its pods still write their snapshots."""
+    _submit(backend)
+    pod = kube.cluster.start_pod(RUN_ID)
+    pod.run()
+    kube.cluster.finish(RUN_ID, "Failed", "DeadlineExceeded")
+    backend.cancel(HANDLE)
+
+    assert kube.cluster.pods == {}
+
+
 def test_cancel_of_an_unknown_run_says_which_cluster_was_asked(
     backend: Kubernetes, kube: Server
 ) -> None:
@@ -345,7 +370,7 @@ def test_in_a_pod_the_service_account_is_the_login(
     (tmp_path / "namespace").write_text("training\n")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "cluster-ca.crt"))
-    monkeypatch.setattr(cluster_module, "_SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(login, "_SERVICE_ACCOUNT", tmp_path)
 
     assert _submit(Kubernetes(judge(kube_jobs.settings()))) == HANDLE
 

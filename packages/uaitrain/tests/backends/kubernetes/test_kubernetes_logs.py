@@ -178,13 +178,28 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(
     pod.write("first")
     heard = _follow(backend)
     heard.wait_for(lambda lines: lines == ["first"])
-    kube.lose_answer = {"GET Pod", "GET Job"}
+    # More than the client tries by itself.
+    kube.lose_answer += ["GET Pod", "GET Job"] * 6
     heard.wait_for(lambda _: not kube.lose_answer)
     pod.write("last")
     pod.end(0)
     kube.cluster.finish(RUN_ID, "Complete")
 
     assert heard.all() == ["first", "last"]
+
+
+def test_a_server_that_stays_away_ends_it(
+    backend: Kubernetes, kube: Server, pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_TRIES", 3)
+    pod.run()
+    pod.write("first")
+    heard = _follow(backend)
+    heard.wait_for(lambda lines: lines == ["first"])
+    kube.lose_answer += ["GET Pod", "GET Job"] * 20
+    heard.all()
+
+    assert "cannot reach" in str(heard.error)
 
 
 def test_a_refusal_ends_it(backend: Kubernetes, kube: Server, pod: Pod) -> None:

@@ -83,18 +83,26 @@ class Kubernetes:
         return logs.follow(run) if follow else logs.read(run)
 
     def cancel(self, handle: str) -> None:
-        """Delete the Job. Its pods get SIGTERM and the grace period that they were made with."""
+        """Delete the Job. Its pods get SIGTERM and the grace period that they were made with.
+
+        A Job that is over, with all its pods, stays for who wants to know.
+        """
         run = _Run(self._cluster, *_parts(handle))
+        if not (run.jobs() and run.is_over() and all(status.has_ended(p) for p in run.pods())):
+            self._remove(run)
+
+    def _remove(self, run: _Run) -> None:
+        """Delete a run's Job, and wait until that and its pods are gone."""
         left = run.pods()
         if not self._cluster.delete_job(run.namespace, run.name) and not left:
-            raise _no_such(handle, self._cluster.host)
+            raise _no_such(run.handle, self._cluster.host)
         grace = max(
             (pod["spec"].get("terminationGracePeriodSeconds", 30) for pod in left), default=0
         )
         end = time.monotonic() + grace + _BEYOND_GRACE
         while (left := run.pods()) or run.jobs():
             if time.monotonic() > end:
-                raise _still_there(handle, left)
+                raise _still_there(run.handle, left)
             time.sleep(_LOOK_SECONDS)
 
     def list(self) -> tuple[Status, ...]:
@@ -124,7 +132,7 @@ class Kubernetes:
                 f"the run {handle} is there already and is not over",
                 next_step="uaitrain logs --follow watches it, uaitrain cancel ends it",
             )
-        self.cancel(handle)
+        self._remove(run)
 
     def _check_kept(self, sent: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
         """Servers leave away what they are too old for, whatever they were asked to refuse."""
@@ -152,6 +160,10 @@ class _Run:
         self.namespace, self.name = namespace, name
         self._cluster = cluster
         self._selector = f"{RUN_LABEL}={name}"
+
+    @property
+    def handle(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
     def jobs(self) -> list[dict[str, Any]]:
         return self._cluster.jobs(self.namespace, self._selector)

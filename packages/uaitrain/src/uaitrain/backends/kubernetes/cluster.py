@@ -1,4 +1,4 @@
-"""The API server, through the official client: the only module that knows it.
+"""The API server, through the official client, which only this module and ``login`` know.
 
 Objects go in and come out as plain values, as the server writes them, so that a field that this
 client's version does not know is no trouble. Every error of the client's becomes one of ours.
@@ -7,32 +7,58 @@ client's version does not know is no trouble. Every error of the client's become
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
+from uaitrain.backends.kubernetes import login, refusals
 from uaitrain.backends.kubernetes.options import Options
-from uaitrain.errors import BackendError, UsageError
+from uaitrain.errors import BackendError
+from uaitrain.values import dataclass
 
-EXTRA = "pip install 'uaitrain[kubernetes]'"
-_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_CONNECT_SECONDS = 10
 _ANSWER_SECONDS = 30
 _SILENCE_SECONDS = 300
 """After so long without a line a log is asked for anew: a connection may be dead unseen."""
 _PAGE = 500
-_NOT_ONE = (AttributeError, KeyError, TypeError, ValueError)
-"""What the client's reader raises for YAML that is no kubeconfig."""
 _JSON = {"Content-Type": "application/json"}
 """The client leaves it to the server to guess, which what stands between may not let pass."""
 
 
-class Cluster:
-    """One namespace's API, as ``options`` name it. Nothing is sent before a method is called."""
+@dataclass(frozen=True)
+class Need:
+    """Something that a run asks of the server. ``part`` is of the resource, such as its log."""
 
-    def __init__(self, options: Options) -> None:
-        self._api, self.host, own = _connect(options)
+    verb: str
+    group: str
+    resource: str
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}{self.part and '/'}{self.part}"
+
+
+NEEDS = (
+    Need("create", "batch", "jobs"),
+    Need("list", "batch", "jobs"),
+    Need("delete", "batch", "jobs"),
+    Need("list", "", "pods"),
+    Need("get", "", "pods", "log"),
+    Need("create", "", "secrets"),
+    Need("create", "", "services"),
+)
+"""All that is asked, in the run's namespace. Secrets are for credentials, Services for nodes."""
+
+
+class Cluster:
+    """One namespace's API, as ``options`` name it. Nothing is sent before a method is called.
+
+    ``answer_seconds`` is how long an answer may take.
+    """
+
+    def __init__(self, options: Options, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        self._answer_seconds = answer_seconds
+        self._api, self.host, own = login.client(options)
         self.namespace = options.namespace or own
         from kubernetes import client
 
@@ -103,15 +129,16 @@ class Cluster:
             self._ask("ask the version", client.VersionApi(self._api).get_code)["gitVersion"]
         )
 
-    def may(self, verb: str, group: str, resource: str) -> bool:
-        """Whether the server lets us do ``verb`` in the namespace."""
+    def may(self, need: Need) -> bool:
+        """Whether the server lets us do so in the namespace."""
         from kubernetes import client
 
         attributes = {
             "namespace": self.namespace,
-            "verb": verb,
-            "group": group,
-            "resource": resource,
+            "verb": need.verb,
+            "group": need.group,
+            "resource": need.resource,
+            "subresource": need.part,
         }
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -147,7 +174,8 @@ class Cluster:
             for status, name in ((404, "missing"), (400, "waits"))
             if name in more
         }
-        timeout = (_ANSWER_SECONDS, _SILENCE_SECONDS if stream else _ANSWER_SECONDS)
+        patience = self._answer_seconds
+        timeout = (min(patience, _CONNECT_SECONDS), _SILENCE_SECONDS if stream else patience)
         from kubernetes.client.exceptions import ApiException
 
         with self._border(what):
@@ -165,8 +193,6 @@ class Cluster:
         from kubernetes.client.exceptions import ApiException
         from kubernetes.config.config_exception import ConfigException
 
-        from uaitrain.backends.kubernetes import refusals
-
         try:
             yield
         except ApiException as error:
@@ -181,63 +207,3 @@ class Cluster:
                 f"cannot {what}: {type(error).__name__} in the answer of {self.host}",
                 next_step="is this address a Kubernetes API server? kubectl cluster-info",
             ) from None
-
-
-def _connect(options: Options) -> tuple[Any, str, str]:
-    """A client, the server's address, and the namespace that comes with the login."""
-    try:
-        from kubernetes import client, config
-        from kubernetes.config.config_exception import ConfigException
-        from yaml import YAMLError
-    except ImportError:
-        raise UsageError("the Kubernetes client is not installed", next_step=EXTRA) from None
-    configuration = client.Configuration()
-    files = _kubeconfig(options)
-    try:
-        if files:
-            config.load_kube_config(files, options.context or None, configuration, False)
-            namespace = _namespace_of(config, files, options.context)
-        elif "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config(configuration)
-            namespace = (_SERVICE_ACCOUNT / "namespace").read_text().strip()
-        else:
-            raise UsageError(
-                "no kubeconfig: there is no ~/.kube/config, and KUBECONFIG names no file",
-                allowed="a kubeconfig by --kubeconfig or $KUBECONFIG, or a pod's service account",
-                next_step="get one from whoever runs the cluster; kubectl config view shows it",
-            )
-    except (ConfigException, YAMLError, OSError, *_NOT_ONE) as error:
-        raise UsageError(
-            f"cannot use the kubeconfig {files or 'of this pod'}: {_told(error)}",
-            next_step="kubectl config get-contexts shows what there is",
-        ) from None
-    return client.ApiClient(configuration), str(configuration.host), namespace or "default"
-
-
-def _kubeconfig(options: Options) -> str:
-    """The files to read, as ``kubectl`` looks for them, or empty."""
-    if options.kubeconfig:
-        path = Path(options.kubeconfig).expanduser()
-        if not path.is_file():
-            raise UsageError(f"--kubeconfig: no such file: {options.kubeconfig!r}")
-        return str(path)
-    named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    found = named or ["~/.kube/config"]
-    return os.pathsep.join(
-        str(path) for path in (Path(name).expanduser() for name in found) if path.is_file()
-    )
-
-
-def _namespace_of(config: Any, files: str, context: str) -> str:
-    contexts, current = config.list_kube_config_contexts(files)
-    chosen = next((each for each in contexts if each["name"] == context), current)
-    return str(chosen["context"].get("namespace") or "")
-
-
-def _told(error: Exception) -> str:
-    """An error of the reader's without what it quotes of the file, which holds keys."""
-    from kubernetes.config.config_exception import ConfigException
-
-    if isinstance(error, (ConfigException, OSError)):
-        return str(error)
-    return f"it is not one ({type(error).__name__})"
