@@ -208,6 +208,7 @@ def test_an_old_python_says_so_in_one_line(box3: Box, board_archive: Path) -> No
     assert code == 1
     (line,) = (box3.data / "board-says").read_text().splitlines()
     assert line.startswith("board: no TensorBoard files from here on: Python 3.9 or later is")
+    assert log_of(box3).read_text() == LENET.read_text() + line + "\n"
     assert not log_of(box3).with_suffix(".tensorboard").exists()
 
 

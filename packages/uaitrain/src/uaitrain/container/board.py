@@ -43,9 +43,17 @@ TESTED = re.compile(r" *Test net output #\d+: (\S+) = %s" % NUMBER)
 NOT_IN_TAGS = re.compile(r"[^-/\w.]")
 
 
-def say(text):
-    print("board: %s" % text)
+def say(text, log_path=""):
+    """One line in the output, and one in the log, which does not have our output."""
+    line = "board: %s" % text
+    print(line)
     sys.stdout.flush()
+    try:
+        handle = os.open(log_path, os.O_WRONLY | os.O_APPEND)
+        os.write(handle, (line + "\n").encode("utf-8", "replace"))
+        os.close(handle)
+    except OSError:
+        pass
 
 
 def seconds_of(stamp, now):
@@ -269,7 +277,8 @@ def main(argv):
         os.nice(10)
         follow(argv[0], argv[1], stdin_closed)
     except Exception as error:  # noqa: BLE001 - whatever it is, the training goes on without it
-        say("no TensorBoard files from here on: %s" % (error or type(error).__name__))
+        text = str(error) or type(error).__name__
+        say("no TensorBoard files from here on: " + text, argv[0])
         return 1
     return 0
 
