@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from uaitrain import __version__
 from uaitrain.errors import BaseError
 from uaitrain.files.layers import FileLayer
+from uaitrain.frameworks import launcher
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.image import History, Image
 from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
@@ -65,6 +66,9 @@ def assemble(
 ) -> Image:
     """The image of ``spec`` for ``accelerator`` on ``base``. Raises BaseError if too tall.
 
+    Its entry point is the launcher. One that the base has is dropped: what it would do with a
+    command is not known, and commands are to run as they are written.
+
     ``created`` is an RFC 3339 time; nothing else here depends on when or where it is made.
     """
     if len(base.image.layers) + len(layers) > MAX_LAYERS:
@@ -93,6 +97,7 @@ def assemble(
         .configure(
             working_dir=WORK_DIR,
             command=command,
+            entry_point=launcher.ENTRY_POINT,
             labels=labels,
             annotations={
                 key: labels[key] for key in labels if key.startswith("org.opencontainers.")

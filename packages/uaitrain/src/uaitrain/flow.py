@@ -26,7 +26,7 @@ from uaitrain.files.inventory import Inventory
 from uaitrain.files.layers import FileLayer, build_layers
 from uaitrain.files.plan import plan_layers
 from uaitrain.files.select import select
-from uaitrain.frameworks import stock
+from uaitrain.frameworks import launcher, stock
 from uaitrain.oci.descriptor import DOCKER_MANIFEST, OCI_MANIFEST, Platform
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
@@ -226,16 +226,27 @@ def _judge(prepared: Prepared, reporter: Reporter, log: RunLog) -> None:
 
 
 def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tuple[FileLayer, ...]:
-    """The layers that both images share: the stock entry if the code has none, then the code."""
+    """The layers that both images share: the launcher, the stock entry if the code has none, then
+    the code."""
     cache = LayerCache(cache_dir() / "layers")
+    first = launcher_layers(cache, progress)
     mtime = source_date_epoch() or 0
     prefix = WORK_DIR.strip("/")
     own = build_layers(spec.code, plan_layers(inventory, prefix, mtime), cache, progress)
     if not stock.is_needed(spec, inventory):
-        return own
+        return first + own
     entry = stock.inventory()
     plans = [replace(plan, name=stock.LAYER) for plan in plan_layers(entry, prefix, mtime)]
-    return build_layers(entry.root, plans, cache, progress) + own
+    return first + build_layers(entry.root, plans, cache, progress) + own
+
+
+def launcher_layers(cache: LayerCache, progress: Progress) -> tuple[FileLayer, ...]:
+    """The first process of every container, the same layer for all jobs."""
+    folder = launcher.archive()
+    plans = [
+        replace(plan, name=launcher.LAYER) for plan in plan_layers(select(folder), launcher.FOLDER)
+    ]
+    return build_layers(folder, plans, cache, progress)
 
 
 def board_layers(

@@ -100,7 +100,7 @@ def test_what_was_pushed_is_accepted_by_other_tools(
         capture_output=True,
         check=True,
     )
-    listed = docker(docker_engine, "run", "--rm", name, "/bin/ls", "/data").split()
+    listed = docker(docker_engine, "run", "--rm", "--entrypoint=/bin/ls", name, "/data").split()
 
     assert json.loads(inspected.stdout)["Architecture"] == "amd64"
     assert pulled.returncode == 0, pulled.stderr
@@ -124,7 +124,7 @@ def test_both_images_share_the_digests_of_the_code_layers(
 
     assert cpu == gpu
     layers = told["images"]["gpu"]["layers"]
-    assert [layer["name"] for layer in layers] == ["base", "stock train.py", "code"]
+    assert [layer["name"] for layer in layers] == ["base", "launcher", "stock train.py", "code"]
     assert {layer["push"] for layer in layers} == {"uploaded"}
     assert told["commands"]["deploy"] == ["/data/train.py", "--solver=/data/solver.prototxt"]
     assert told["commands"]["cpu"][:3] == ["docker", "run", "-it"]
@@ -206,7 +206,7 @@ def test_an_unchanged_job_sends_nothing_and_an_edit_sends_one_layer(
         (place,) = (p for p in json.loads(done.stdout)["places"] if p["image"] == "gpu")
         outcomes.append((place["new"], place["reused"]))
 
-    assert outcomes == [(2, 0), (0, 2), (1, 1)]
+    assert outcomes == [(3, 0), (0, 3), (1, 2)]
 
 
 def test_a_base_in_the_target_registry_is_mounted_and_not_sent(
@@ -303,7 +303,9 @@ def test_archives_are_written_for_machines_that_have_the_engine(
     for accelerator in ("cpu", "gpu"):
         archive = job.folder / "tars" / f"caffe-mnist-{accelerator}.tar"
         docker(docker_engine, "load", "--quiet", "--input", str(archive))
-    shown = docker(docker_engine, "run", "--rm", "caffe-mnist-cpu:uaitrain", "/bin/ls", "/data")
+    shown = docker(
+        docker_engine, "run", "--rm", "--entrypoint=/bin/ls", "caffe-mnist-cpu:uaitrain", "/data"
+    )
 
     assert "solver.prototxt" in shown.split()
     assert "no container engine" not in done.stderr

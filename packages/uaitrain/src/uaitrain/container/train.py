@@ -59,6 +59,7 @@ signals: SIGTERM, SIGINT: snapshot and stop; SIGHUP: snapshot and go on"""
 
 FAILURE_BYTES = 1024
 WORKER = "UAITRAIN_TRAIN_WORKER"
+LAUNCHED = "UAITRAIN_LAUNCHED"  # the container's first process keeps the log
 STAGING = ".snapshots-being-written-"
 POLL_SECONDS = 0.25
 FATAL_LINE = re.compile(r"^F\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\] ")
@@ -1052,7 +1053,8 @@ def main(argv):
         arguments.output_dir = folder
         if os.path.exists(os.path.join(folder, "failure")):
             os.unlink(os.path.join(folder, "failure"))
-        open_log(arguments.log_dir)
+        if LAUNCHED not in os.environ:
+            open_log(arguments.log_dir)
         say("started: %s" % " ".join(argv))
         return run(arguments)
     except Failure as failure:

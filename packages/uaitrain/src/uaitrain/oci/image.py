@@ -77,6 +77,7 @@ class Image:
         created: str | None = None,
         working_dir: str | None = None,
         command: Sequence[str] | None = None,
+        entry_point: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
@@ -88,6 +89,8 @@ class Image:
         if command is not None:
             inner["Cmd"] = list(command)
             inner.pop("Entrypoint", None)
+        if entry_point is not None:
+            inner["Entrypoint"] = list(entry_point)
         if environment:
             kept = [e for e in inner.get("Env") or [] if e.partition("=")[0] not in environment]
             inner["Env"] = kept + [f"{k}={v}" for k, v in sorted(environment.items())]

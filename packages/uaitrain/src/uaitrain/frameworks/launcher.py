@@ -1,0 +1,63 @@
+"""The launcher as the one file that goes into every image: ``container/launch/``, zipped.
+
+``launch.pyz`` is a zip that the image's own Python runs. The same sources give the same bytes,
+so its layer is the same for all jobs and bases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from uaitrain import atomic
+from uaitrain.atomic import storage_error
+from uaitrain.frameworks import stock
+from uaitrain.paths import cache_dir
+from uaitrain.spec import PYTHON
+
+FILE = "launch.pyz"
+FOLDER = "opt/uaitrain"
+"""Where it lies in an image."""
+
+ENTRY_POINT = (PYTHON, f"/{FOLDER}/{FILE}")
+"""What every image starts with; what a container is told to execute becomes its arguments."""
+
+LAYER = "launcher"
+
+_CONTAINER = Path(__file__).parent.parent / "container"
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def archive() -> Path:
+    """The folder that holds ``launch.pyz`` alone, in the cache. Raises StorageError."""
+    sources = _sources()
+    key = hashlib.sha256()
+    for name, data in sources.items():
+        key.update(b"%d %s %d " % (len(name), name.encode(), len(data)) + data)
+    folder = cache_dir() / "launcher" / key.hexdigest()[:16]
+    if not (folder / FILE).is_file():
+        _make(sources, folder)
+    return folder
+
+
+def _sources() -> Mapping[str, bytes]:
+    """What the zip holds, by its names. What ``train.py`` knows of snapshots is used there too."""
+    paths = [*sorted((_CONTAINER / "launch").glob("*.py")), _CONTAINER / stock.NAME]
+    try:
+        return {path.name: path.read_bytes() for path in paths}
+    except OSError as error:
+        raise storage_error(error, _CONTAINER, "read") from None
+
+
+def _make(sources: Mapping[str, bytes], folder: Path) -> None:
+    import zipfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, folder) from None
+    with atomic.appearing(folder / FILE) as file, zipfile.ZipFile(file, "w") as made:
+        for name, data in sources.items():
+            # Stored, so that no version of zlib has a say in the bytes; the layer is compressed.
+            made.writestr(zipfile.ZipInfo(name, _TIME), data)
