@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not pod.told["status"].get("containerStatuses"):
             status = {"kind": "Status", "status": "Failure", "code": 400}
             return self._send(400, status | {"message": "container is waiting to start"})
-        if asked.get("container") != "train" or asked.get("timestamps") != "true":
+        if asked.get("container") != "train" or not _is_true(asked.get("timestamps")):
             raise self._wrong(400, "which container? and without times no line can be told again")
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         limit = ours.break_after.pop(0) if ours.break_after else -1
         sent = 0
         while True:
-            ended = pod.has_ended or asked.get("follow") != "true"
+            ended = pod.has_ended or not _is_true(asked.get("follow"))
             for line in pod.log[sent:]:
                 if sent == limit:
                     self._chunk(line[: len(line) // 2])
@@ -254,6 +254,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _wrong(self, status: int, what: str) -> _Refused:
         self.server_of_ours.wrong.append(what)
         return _Refused(status, what)
+
+
+def _is_true(text: str | None) -> bool:
+    """As Go reads it: clients before 37 write ``True``."""
+    return text in ("true", "True")
 
 
 def kubeconfig(path: Path, url: str, authority: Path, *, token: str = TOKEN) -> Path:

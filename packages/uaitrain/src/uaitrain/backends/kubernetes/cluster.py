@@ -21,8 +21,6 @@ _ANSWER_SECONDS = 30
 _SILENCE_SECONDS = 300
 """After so long without a line a log is asked for anew: a connection may be dead unseen."""
 _PAGE = 500
-_JSON = {"Content-Type": "application/json"}
-"""The client leaves it to the server to guess, which what stands between may not let pass."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ class Cluster:
             "Service": self._core.create_namespaced_service,
         }
         make, what = makers[manifest["kind"]], f"create the {manifest['kind']}"
-        more = {"field_validation": "Strict", "_headers": _JSON}
-        return dict(self._ask(what, make, namespace, manifest, **more))
+        return dict(self._ask(what, make, namespace, manifest, field_validation="Strict"))
 
     def delete_job(self, namespace: str, name: str) -> bool:
         """Delete a Job, its pods and all that it owns; it stays until the pods are gone.
@@ -146,7 +143,7 @@ class Cluster:
             "spec": {"resourceAttributes": attributes},
         }
         asks = client.AuthorizationV1Api(self._api).create_self_subject_access_review
-        answer = self._ask("ask for permissions", asks, review, _headers=_JSON)
+        answer = self._ask("ask for permissions", asks, review)
         return bool(answer["status"]["allowed"])
 
     def _list(

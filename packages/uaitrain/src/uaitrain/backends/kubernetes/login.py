@@ -47,7 +47,10 @@ def client(options: Options) -> tuple[Any, str, str]:
             f"cannot use the kubeconfig {files or 'of this pod'}: {_told(error)}",
             next_step="kubectl config get-contexts shows what there is",
         ) from None
-    return client.ApiClient(configuration), str(configuration.host), namespace or "default"
+    api = client.ApiClient(configuration)
+    # Left to the server to guess otherwise, which what stands between may not let pass.
+    api.set_default_header("Content-Type", "application/json")
+    return api, str(configuration.host), namespace or "default"
 
 
 def _kubeconfig(options: Options) -> str:
