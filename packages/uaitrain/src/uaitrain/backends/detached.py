@@ -96,13 +96,7 @@ class LocalBackend:
         words = (*engine.words[:-1], facts.words(gpu=job.gpus > 0)[-1])
         if job.secrets and engine.needs_sudo:
             words = ("sudo", f"--preserve-env={','.join(job.secrets)}", *words[1:])
-        job = replace(
-            job,
-            user=job.user or facts.user,
-            # Python would keep what it prints until its buffer is full.
-            environment={"PYTHONUNBUFFERED": "1", **job.environment},
-        )
-        command = render(job, words, interactive=False).argv
+        command = render(replace(job, user=job.user or facts.user), words, interactive=False).argv
         at = len(words) + 1
         argv = (*command[:at], *self._detached_options(job, engine), *command[at:])
         folders = {mount.target: mount.source for mount in job.mounts}
