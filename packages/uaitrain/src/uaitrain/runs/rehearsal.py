@@ -118,9 +118,10 @@ def stopped(attempt: Attempt) -> Claim:
     text = f"{_start(attempt)}: SIGTERM at iteration {at}, exit code {attempt.exit_code}"
     if attempt.exit_code != EXIT_TERMINATED:
         return Claim("stopped", False, f"{text}, not {EXIT_TERMINATED}{_last_words(attempt)}")
-    if attempt.saved < at:
-        kept = f"only iteration {attempt.saved}" if attempt.after else "nothing"
-        return Claim("stopped", False, f"{text}, but a whole snapshot has {kept}")
+    if attempt.saved < attempt.last:
+        kept = f"is of iteration {attempt.saved}" if attempt.after else "is not there"
+        text += f", the last iteration told is {attempt.last}, but the newest whole snapshot {kept}"
+        return Claim("stopped", False, text)
     return Claim("stopped", True, f"{text}, a whole snapshot of iteration {attempt.saved}")
 
 

@@ -20,6 +20,7 @@ from uaitrain.engines.folders import give, make_folder
 from uaitrain.errors import UsageError
 from uaitrain.runs import local_test
 from uaitrain.runs.attempts import with_run_id
+from uaitrain.runs.identity import new_run_id
 from uaitrain.runs.shorten import LEAST, shortened
 from uaitrain.spec import DATA_DIR, WORK_DIR, TrainSpec
 
@@ -42,7 +43,8 @@ def prepared(
     own = replace(spec, output=scratch / "output")
     try:
         make_folder(scratch, facts)
-        job = with_run_id(local_test.prepare(own, accelerator, engine, facts), _run_id())
+        run_id = new_run_id(f"rehearsal-{spec.target.image}", time.time())
+        job = with_run_id(local_test.prepare(own, accelerator, engine, facts), run_id)
         if iterations:
             job = _with_solver(job, spec.solver, scratch, engine, facts, iterations)
         yield job, own.output
@@ -58,10 +60,6 @@ def _check(spec: TrainSpec, iterations: int) -> None:
             "--iterations needs the solver: it is the solver that is shortened",
             next_step="give --solver, or leave --iterations out",
         )
-
-
-def _run_id() -> str:
-    return f"rehearsal-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
 
 def _with_solver(
