@@ -162,7 +162,8 @@ def test_what_the_backend_forgot_is_known_from_the_marker(
     (tmp_path / "log" / f"{run.run_id}.0.log").write_text(LOG)
     (tmp_path / ".uaitrain").mkdir()
     if code is not None:
-        marker = tmp_path / ".uaitrain" / f"{run.run_id}.0.complete"
+        kind = "json" if code else "complete"
+        marker = tmp_path / ".uaitrain" / f"{run.run_id}.0.{kind}"
         marker.write_text(json.dumps({"exit_code": code}))
     (now,) = refresh(store, [run], LONG, _connecting(local=Scripted())).runs
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,14 @@ def is_needed(ship: Mapping[str, Any]) -> bool:
     return any("://" in ship.get(key, "") for key in PLACES)
 
 
-def is_in(image: Image) -> bool:
-    """Whether ``pack`` has put it into ``image``, by the image's history."""
-    wanted = f"uaitrain pack: {LAYER}"
-    return any(
-        str(entry.get("created_by", "")).startswith(wanted)
-        for entry in image.config.get("history", [])
-    )
+def history_of(image: Image) -> list[str]:
+    """What made each of its image layers."""
+    return [str(entry.get("created_by", "")) for entry in image.config.get("history", [])]
+
+
+def is_noted(history: Iterable[str]) -> bool:
+    """Whether ``pack`` has put it into the image of this history."""
+    return any(made.startswith(f"uaitrain pack: {LAYER}") for made in history)
 
 
 def fetch(progress: Progress) -> Path:

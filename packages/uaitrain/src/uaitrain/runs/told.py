@@ -3,6 +3,7 @@ its backend gives."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,14 +24,16 @@ def log_file(run: Run) -> Path | None:
 
 
 def exit_code(run: Run) -> int | None:
-    """What the launcher of rank 0 noted when all was over, where it can be read."""
-    path = _inside(run, f".uaitrain/{run.run_id}.0.complete")
-    try:
-        told = json.loads(path.read_bytes()) if path else None
-    except (OSError, ValueError):
-        return None
-    code = told.get("exit_code") if isinstance(told, dict) else None
-    return code if isinstance(code, int) else None
+    """How the run ended by what the launcher of rank 0 noted: 0 once it is complete, else the
+    exit code of the last start that came to its end. None where nothing can be read."""
+    for name in ("complete", "json"):
+        path = _inside(run, f".uaitrain/{run.run_id}.0.{name}")
+        with contextlib.suppress(OSError, ValueError):
+            told = json.loads(path.read_bytes()) if path else None
+            code = told.get("exit_code") if isinstance(told, dict) else None
+            if isinstance(code, int):
+                return code
+    return None
 
 
 def file_lines(path: Path) -> Iterator[str]:
