@@ -1,0 +1,109 @@
+"""Real Caffe in real containers, from `submit --pack` over a cancel to the last iteration; and a
+`submit` that is killed at the worst moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from support.bases import BuiltBase
+from support.engines import RunningDocker
+from support.shipped import Job, packed_job, write_settings
+from uaitrain.oci.image import Image
+
+NET = """
+name: "small"
+layer { name: "data" type: "DummyData" top: "data" top: "label"
+  dummy_data_param {
+    shape { dim: 64 dim: 64 } shape { dim: 64 }
+    data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+MAX_ITER = 20_000
+SOLVER = f"""
+net: "/data/net.prototxt" test_iter: 1 test_interval: 500 base_lr: 0.5 lr_policy: "fixed"
+display: 100 max_iter: {MAX_ITER} snapshot_prefix: "/data/output/small" solver_mode: CPU
+"""
+
+# Docker as it is, but whoever started a run dies before he learns that it was started.
+DEADLY_DOCKER = """#!/bin/bash
+"{docker}" "$@"
+code=$?
+[[ $1 != run ]] || kill -KILL $PPID
+exit $code
+"""
+
+
+@pytest.fixture
+def caffe_job(docker_engine: RunningDocker, caffe_base: BuiltBase, tmp_path: Path) -> Job:
+    """A job on real Caffe, not yet packed."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "code" / "net.prototxt").write_text(NET)
+    (tmp_path / "code" / "solver.prototxt").write_text(SOLVER)
+    (tmp_path / "uaitrain.toml").write_text(
+        f'image = "real"\nsolver = "/data/solver.prototxt"\n'
+        f'[base]\ncpu = "{caffe_base.oci}"\ngpu = "{caffe_base.oci}"\n'
+    )
+    environment = {**os.environ, **docker_engine.engine.environment}
+    return Job(tmp_path, environment | {"UAITRAIN_STATE": str(tmp_path / "state")})
+
+
+def test_a_real_training_is_cancelled_and_goes_on_to_its_last_iteration(
+    caffe_job: Job, docker_engine: RunningDocker
+) -> None:
+    run = caffe_job.submit("--pack")
+    caffe_job.wait_for(run, lambda told: (told["iteration"] or 0) >= 500)
+    done = caffe_job.call("cancel", run)
+    assert done.returncode == 0, done.stderr
+    stopped = caffe_job.show(run)
+    engine, output = docker_engine.engine, caffe_job.folder / "output"
+
+    assert run not in engine.answer("ps", "--all", "--format", "{{.Names}}").split()
+    assert stopped["state"] == "cancelled"
+    assert 500 <= stopped["iteration"] < MAX_ITER
+    (state,) = output.glob("*.solverstate")
+    kept = int(state.stem.rpartition("_")[2])
+
+    again = caffe_job.call("submit", "local", "--resume", run, "--follow", "--json")
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+
+    assert (told["run_id"], told["state"], told["exit_code"]) == (run, "succeeded", 0)
+    assert (told["iteration"], told["max_iter"]) == (MAX_ITER, MAX_ITER)
+    assert told["accuracy"] == 1.0
+    assert (output / f"small_iter_{MAX_ITER}.caffemodel").exists()
+    log = (output / "log" / f"{run}.0.log").read_text()
+    assert f"--snapshot=/data/output/small_iter_{kept}.solverstate" in log
+    # The container is gone, and the log is read from the output folder.
+    engine.answer("rm", run)
+    assert caffe_job.call("logs", run, "--tail", "3").stdout in log
+
+
+def test_a_submit_that_dies_after_sending_loses_nothing(
+    docker_engine: RunningDocker, tiny: Image, tmp_path: Path
+) -> None:
+    (tmp_path / "job").mkdir()
+    job = packed_job(docker_engine.engine, tiny, tmp_path / "job")
+    write_settings(job.folder, "--wait")
+    deadly = tmp_path / "bin" / "docker"
+    deadly.parent.mkdir()
+    deadly.write_text(DEADLY_DOCKER.format(docker=shutil.which("docker")))
+    deadly.chmod(0o755)
+    path = f"{deadly.parent}:{job.environment['PATH']}"
+    died = job.call("submit", "local", PATH=path)
+
+    assert died.returncode == -signal.SIGKILL
+    (run,) = json.loads(job.call("runs", "--wait", "0", "--json").stdout)
+    assert (run["state"], run["handle"]) == ("submitting", "")
+    (run,) = json.loads(job.call("runs", "--json").stdout)
+    assert (run["state"], run["handle"]) == ("running", f"docker/{run['run_id']}")
+    assert job.call("cancel", run["run_id"]).returncode == 0
