@@ -38,6 +38,7 @@ VERBS = {
     "show": "everything about one run",
     "logs": "what a run has written",
     "cancel": "end a run",
+    "report": "one run as one HTML page",
     "base": "base images: list, build, push, remove",
     "data": "split and merge large data files",
     "doctor": "what this machine can do, what is missing, how to get it",
