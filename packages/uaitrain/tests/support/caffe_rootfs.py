@@ -92,17 +92,19 @@ class Box:
         first: tuple[str, ...] = (),
         stdin: int = subprocess.DEVNULL,
         shown: str = "shown",
+        stdout: int | None = None,
+        stderr: int = subprocess.STDOUT,
         **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Run ``argv`` inside as ``uid`` without a home; ``first`` goes before the program, what
-        it writes goes to the file ``shown`` in ``/data``."""
+        it writes goes to the file ``shown`` in ``/data``, or where ``stdout`` says."""
         namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
         enter = ["sh", "-c", _ENTER, str(self.root), str(self.data), f"+{uid}:+{uid}"]
         with (self.data / shown).open("wb") as output:
             process = subprocess.Popen(
                 [*first, *namespace, *enter, *argv],
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=output if stdout is None else stdout,
+                stderr=stderr,
                 stdin=stdin,
                 env={**_ENVIRONMENT, **environment},
             )

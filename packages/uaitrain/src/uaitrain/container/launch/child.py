@@ -30,12 +30,15 @@ class Child(object):
         self._left_since = 0.0
         self._left_status = None
         self._stop_told = False
+        self._all_told = False  # of a stop
         self.channels = Channels()
         prctl = _prctl() if os.getpid() != 1 else None
         if prctl:
             prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command come to us
         told, tell = pipe()
         foreground = is_foreground()
+        if foreground:
+            self.passed.add(signal.SIGINT)  # Ctrl-C goes to the command by itself
         self.pid = os.fork()
         if self.pid == 0:
             self._become(argv, environment, tell, foreground, prctl)
@@ -102,8 +105,14 @@ class Child(object):
             self._stop_told = True
             self.output.say("asked to stop: the command is told")
         self.passed.add(number)
+        self._tell(number)
+
+    def _tell(self, number):
         listeners = processes.listeners(self.pid, number)
-        for pid in [-self.pid] if listeners is None else listeners:
+        if listeners is None:
+            listeners = [-self.pid]
+            self._all_told = self._all_told or number in STOPS
+        for pid in listeners:
             _kill(pid, number)
 
     def _reap(self):
@@ -134,8 +143,9 @@ class Child(object):
             return True
         if not self._left_since:
             self._left_since = time.time()
-            self.output.say("the command ended; what it left running is told to end")
-            self._pass_on(signal.SIGTERM)
+            if not self._all_told:
+                self.output.say("the command ended; what it left running is told to end")
+                self._tell(signal.SIGTERM)
         # A training whose shell died of a stop may be writing its snapshot, as long as it may.
         orderly = self.signals.stopping and os.WIFSIGNALED(self.status)
         if not orderly and time.time() - self._left_since > LEFTOVER_SECONDS:
@@ -163,11 +173,13 @@ def orphans():
     ]
 
 
-def end_orphans():
-    """Kill what became our child and would outlive us."""
+def end_orphans(spared=False):
+    """Kill what became our child and would outlive us; `spared` are the leaders of sessions, for
+    such are the children of staging."""
     own, group = os.getpid(), os.getpgrp()
     for pid, each in processes.table().items():
-        if each.parent == own and each.group != group:
+        is_spared = spared and each.session == pid
+        if each.parent == own and each.group != group and not is_spared:
             _kill(pid, signal.SIGKILL)
 
 

@@ -10,6 +10,8 @@ import shlex
 
 from processes import SHELLS
 
+STOCK = b"The stock entry of Caffe images"  # how train.py begins
+
 _WORD = r"(?:'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^\s'\"\\;&|()<>])+"
 _PROGRAM = re.compile(
     r"(?:^|(?<=[\s;&|(]))(?:[^\s'\";&|()]*/)?python[\d.]*(?:\s+-[A-Za-z]\S*)*\s+"
@@ -33,6 +35,15 @@ class Command(object):
         else:
             self._read_line()
         self.options = _options(self._words)
+
+    @property
+    def is_stock(self):
+        """Whether the main file is our train.py."""
+        try:
+            with open(os.path.join("/data", self.main), "rb") as file:
+                return STOCK in file.read(200)
+        except (IOError, OSError):
+            return False
 
     def _read_words(self):
         start = 1 if re.match(r"python[\d.]*$", os.path.basename(self.argv[0])) else 0

@@ -18,15 +18,23 @@ class FailureFile(object):
         except OSError:
             pass  # nothing can be written there either, which the command will find
 
-    def leave(self, text):
-        """Write it unless the command left its own. Raises IOError, OSError."""
+    def leave(self, text, say):
+        """Tell of it, and write it unless the command left its own words."""
+        say("failed: %s" % text.split("\n")[0].rstrip(":"))
         if os.path.exists(self.path):
             return
-        data = files.raw(text)
-        if len(data) >= BYTES:
-            # The last words say more than the first of many lines.
-            first, _, rest = data.partition(b"\n")
-            first = first[: BYTES // 2]
-            data = first + b"\n" + rest[-(BYTES - len(first) - 2) :]
-        text = data.decode("utf-8", "ignore")
-        files.write(self.path, text.encode("utf-8")[: BYTES - 1].rstrip() + b"\n")
+        try:
+            files.write(self.path, shortened(files.raw(text)))
+        except (IOError, OSError) as error:
+            say("cannot write %s: %s" % (self.path, error.strerror))
+
+
+def shortened(data):
+    """At most BYTES of whole characters: the first line, and the last of the others."""
+    data = data.rstrip()
+    if len(data) >= BYTES:
+        first, _, rest = data.partition(b"\n")
+        first = first[: BYTES // 2] if rest else first[: BYTES - 1]
+        room = BYTES - 2 - len(first)
+        data = first + (b"\n" + rest[-room:] if rest else b"")
+    return data.decode("utf-8", "ignore").encode("utf-8") + b"\n"

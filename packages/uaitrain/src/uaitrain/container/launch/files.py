@@ -8,7 +8,9 @@ import sys
 if sys.version_info[0] >= 3:
     raw = os.fsencode
 else:
-    raw = str
+
+    def raw(text):
+        return text.encode("utf-8") if isinstance(text, type("".decode("ascii"))) else text
 
 
 def close_on_exec(*handles):

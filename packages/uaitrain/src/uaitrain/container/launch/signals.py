@@ -21,13 +21,17 @@ _NOT_PASSED_ON = (
 _OURS = frozenset(getattr(signal, name) for name in _NOT_PASSED_ON if hasattr(signal, name))
 
 
+def raise_stopped():
+    raise Stopped()
+
+
 class Signals(object):
     """Catches what can be caught. `wake` becomes readable whenever there is something new."""
 
     def __init__(self):
         self.received = []
         self.asked = set()  # all that ever came
-        self.raises = True  # while there is no command, a stop ends whatever goes on
+        self.at_stop = raise_stopped  # while there is no command; None: it is kept for it
         self.child_ended = False
         self._passed = {}
         self.wake, write = pipe()
@@ -55,9 +59,8 @@ class Signals(object):
     def _receive(self, number, frame):
         self.received.append(number)
         self.asked.add(number)
-        if self.raises and number in STOPS:
-            self.raises = False
-            raise Stopped()
+        if self.at_stop and number in STOPS:
+            self.at_stop()
 
     @property
     def stopping(self):
