@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from doc_pages import blocks, table_below, text_of
 from support.bases import REPOSITORY
-from uaitrain import compat, errors, settings
+from uaitrain import compat, errors, settings, ship_settings
+from uaitrain.backends import State
 from uaitrain.bases import catalogue, recipe
 from uaitrain.files.ignore import DEFAULT_PATTERNS
+from uaitrain.runs.run import SUBMITTING
+from uaitrain.setting import Setting
 
 PACKING = Path("docs/manual/packing.md")
 
@@ -28,8 +34,8 @@ def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def test_the_settings_table_is_the_settings() -> None:
-    expected = [
+def _settings(rows: Iterable[Setting]) -> list[list[str]]:
+    return [
         [
             _code(setting.key),
             _code(f"{setting.flag} {setting.metavar}".strip()),
@@ -37,10 +43,31 @@ def test_the_settings_table_is_the_settings() -> None:
             _code(_toml(setting.default)) if setting.default not in ("", None, ()) else "",
             setting.help,
         ]
-        for setting in settings.SETTINGS
+        for setting in rows
     ]
 
-    assert expected == table_below(PACKING, "settings")
+
+def test_the_settings_table_is_the_settings() -> None:
+    assert _settings(settings.SETTINGS) == table_below(PACKING, "settings")
+
+
+@pytest.mark.parametrize("name", ["run", "local"])
+def test_the_tables_of_runs_are_their_settings(name: str) -> None:
+    page = Path("docs/manual/running.md")
+
+    assert _settings(ship_settings.table(name)) == table_below(page, f"{name} settings")
+
+
+def test_the_states_of_runs_are_explained() -> None:
+    _, _, rest = text_of(Path("docs/manual/running.md")).partition("| state | means |")
+    told = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in _table_lines(rest)))
+
+    assert sorted(told) == sorted([SUBMITTING, *State])
+
+
+def _table_lines(text: str) -> list[str]:
+    lines = text.strip().splitlines()[1:]
+    return list(itertools.takewhile(lambda line: line.startswith("|"), lines))
 
 
 def _parameters(rows: tuple[compat.Parameter, ...]) -> list[list[str]]:

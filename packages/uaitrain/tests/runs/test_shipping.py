@@ -136,7 +136,6 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         ({**S3, "run.endpoint": "s3.example"}, "--endpoint 's3.example'"),
         ({**S3, "run.endpoint": "https://me:secret@s3.example"}, "--endpoint holds a login"),
         ({"run.secrets": ["A=secret"]}, "not the name of a variable"),
-        ({"run.secrets": ["MISSING"]}, "--secret MISSING: not set here"),
     ],
 )
 def test_what_cannot_be_is_refused_and_no_secret_repeated(ship: dict[str, Any], said: str) -> None:

@@ -74,7 +74,8 @@ def places(spec: TrainSpec, backend: str) -> tuple[str, str]:
 
 def plan(spec: TrainSpec, wanted: Wanted, environment: Mapping[str, str]) -> Job:
     """The job that the backend is to run. ``environment`` is the submitter's, of which only
-    names are looked at. Raises UsageError for settings that cannot be or contradict another."""
+    names are looked at; backends take the values. Raises UsageError for settings that cannot be
+    or contradict another."""
     ship = spec.ship
     data, output = places(spec, wanted.backend)
     endpoint = _endpoint(ship["run.endpoint"], (data, output))
@@ -184,8 +185,6 @@ def _secrets(
                 "--secret: not the name of a variable",
                 allowed="the name alone, such as WANDB_API_KEY; the value is taken from here",
             )
-        if name not in environment:
-            raise UsageError(f"--secret {name}: not set here", next_step=f"export {name}=…")
     aws = [name for name in AWS if _on_s3(where) and environment.get(name)]
     return tuple(dict.fromkeys([*aws, *names]))
 
