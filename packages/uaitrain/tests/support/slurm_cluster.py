@@ -52,14 +52,14 @@ SlurmctldTimeout=10
 SlurmdTimeout=5
 InactiveLimit=0
 MinJobAge=600
-KillWait=20
+KillWait=10
 BatchStartTimeout=60
 MessageTimeout=30
 ReturnToService=2
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1,requeue_delay=1
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from uaitrain.progress import Progress, Silent
 from uaitrain.values import dataclass
 
 _POLL_SECONDS = 1.0
+_REPEAT_SECONDS = 5.0
+"""A script that is only just being started does not get a signal."""
 _KILL_SECONDS = 180
 """What Slurm gets to end a job by force; its own KillWait is 30 s unless somebody changed it."""
 
@@ -108,9 +110,7 @@ class SlurmBackend:
         if self._is_over(handle):
             self.status([handle])
             return
-        tools.call("scancel", "--quiet", "--state=PENDING", handle)
-        tools.call("scancel", "--quiet", "--batch", "--signal=TERM", handle)
-        if not self._ends_within(handle, self.options.grace):
+        if not self._ends_within(handle, self.options.grace, self._ask_to_stop):
             tools.call("scancel", "--quiet", handle)
             if not self._ends_within(handle, _KILL_SECONDS):
                 raise BackendError(
@@ -182,13 +182,27 @@ class SlurmBackend:
         status = self.status([handle])[handle]
         return status.state.is_over or status.state is State.UNKNOWN
 
-    def _ends_within(self, handle: str, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
+    def _ends_within(
+        self, handle: str, seconds: float, ask: Callable[[str], None] | None = None
+    ) -> bool:
+        """Whether it is over in time; ``ask`` is called at once and then again and again."""
+        began = asked = time.monotonic()
+        if ask:
+            ask(handle)
         while not self._is_over(handle):
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now - began > seconds:
                 return False
+            if ask and now - asked > _REPEAT_SECONDS:
+                asked = now
+                ask(handle)
             time.sleep(_POLL_SECONDS)
         return True
+
+    def _ask_to_stop(self, handle: str) -> None:
+        # Neither has a task to find where all wait or all run, and Slurm calls that an error.
+        tools.attempt("scancel", "--quiet", "--state=PENDING", handle)
+        tools.attempt("scancel", "--quiet", "--batch", "--signal=TERM", handle)
 
 
 def _exit_code(folder: Path) -> int | None:

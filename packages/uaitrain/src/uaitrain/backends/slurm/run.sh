@@ -94,10 +94,21 @@ run_enroot() {
 # Namespaces of the kernel and nothing else. What is written outside the mounts lies in memory
 # and is gone at the end; where the kernel cannot stack a root like that, it is read-only.
 run_unshare() {
-  local flags=(--mount --pid --fork --kill-child)
+  local flags=(--mount --pid) inside
   ((!EUID)) || flags+=(--user --map-root-user)
-  exec unshare "${flags[@]}" /bin/bash -c "$(declare -f enter nvidia_files); $(declare -p \
-    bundle scratch shm gpus binds); enter \"\$@\"" enter "$@"
+  inside="$(declare -f enter nvidia_files); $(declare -p bundle scratch shm gpus binds)"
+  exec unshare "${flags[@]}" /bin/bash -c "$(declare -f keep_process_1); keep_process_1 \"\$@\"" \
+    keep "$inside; enter \"\$@\"" "$@"
+}
+# The first child is process 1 of the new namespace, so there is no other. `unshare --fork` would
+# do this, but it makes an exit code of 1 of a kill (util-linux 2.38).
+keep_process_1() {
+  local inside=$1
+  shift
+  trap : TERM
+  setpriv --pdeathsig KILL /bin/bash -c "$inside" enter "$@" &
+  while kill -0 $! 2>/dev/null; do wait $!; done
+  wait $!
 }
 enter() {
   set -e
@@ -200,10 +211,10 @@ remove_scratch() { chmod -R u+rwX "$1" 2>/dev/null; rm -rf "$1"; }
 # The processes that are asked to stop: the launcher itself, where the runtime would not tell it.
 listeners() {
   if [[ $runtime == unshare ]]; then
-    read -r -a found <"/proc/$running/task/$running/children" && printf '%s\n' "${found[@]}"
+    cat "/proc/$running/task/$running/children" 2>/dev/null
   else
     printf '%s\n' "$running"
-  fi 2>/dev/null
+  fi
 }
 # As process 1 the launcher does not hear a signal that it does not handle yet, so it is given
 # some seconds to come up.
@@ -224,8 +235,8 @@ wait_for() {
   local code
   waited=$1 asked=''
   # shellcheck disable=SC2064
-  trap "asked=1; $2" TERM
-  [[ -z $early ]] || "$2"
+  trap "asked=1 stopped=1; $2" TERM
+  [[ -z $early ]] || { stopped=1 && "$2"; }
   while true; do
     wait "$1"
     code=$?
@@ -282,7 +293,7 @@ on_all_nodes() {
   master=$first:$((20000 + SLURM_JOB_ID % 20000))
   srun --ntasks="$nodes" --ntasks-per-node=1 --kill-on-bad-exit=1 --unbuffered \
     /bin/bash -c "$(declare -f); $(declare -p bundle run task state secrets nodes gpus shm grace \
-    runtimes oci_config variables command mounts master early); on_one_of_nodes" &
+    runtimes oci_config variables command mounts master early stopped); on_one_of_nodes" &
   wait_for $! stop_step
   said=$?
   for ((rank = 0; rank < nodes; rank++)); do
@@ -298,7 +309,7 @@ stop_step() { scancel --quiet --signal=TERM "$SLURM_JOB_ID.0"; }
 
 main() {
   local code
-  early=''
+  early='' stopped=''
   trap 'early=1' TERM
   task=${SLURM_ARRAY_TASK_ID:-}
   state=$folder/runs/$run${task:+/$task} secrets=$folder/runs/$run/secrets master=''
@@ -306,7 +317,7 @@ main() {
   mkdir -p "$state" && rm -f "$state/exit"
   if ((nodes == 1)); then (on_node 0) & wait_for $! pass_on; else on_all_nodes; fi
   code=$?
-  if ((code > 128 && code != 143 && ${SLURM_RESTART_COUNT:-0} < retries)); then
+  if ((code > 128 && code != 143 && ${SLURM_RESTART_COUNT:-0} < retries)) && [[ -z $stopped ]]; then
     say "the run was ended from outside ($code); it goes on in a new attempt"
     # Slurm ends this script then.
     scontrol requeue "$SLURM_JOB_ID" && sleep 60 && exit "$code"

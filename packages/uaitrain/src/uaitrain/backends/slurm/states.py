@@ -101,6 +101,7 @@ _WORST_FIRST = (State.FAILED, State.UNKNOWN, State.STOPPED, State.CANCELLED, Sta
 
 def together(handle: str, run_id: str, tasks: Sequence[Task]) -> Status:
     """A run's status from its tasks: it runs while one does, and is as bad as its worst task."""
+    tasks = sorted(tasks, key=lambda task: int(task.number or 0))
     states = [task.state for task in tasks]
     if not states:
         return Status(handle, run_id, State.UNKNOWN)
