@@ -24,7 +24,7 @@ SHIP_SETTINGS = (
     Setting("run.cpus", "--cpus", "CPU cores on each node; 0 the backend's default", 0, NUMBER,
             "N"),
     Setting("run.memory", "--memory", "memory on each node, such as 16g", "", TEXT, "SIZE"),
-    Setting("run.time", "--time", "time limit, such as 90m, 12h or 2d", "", TEXT, "TIME"),
+    Setting("run.time", "--time", "time limit, such as 90m, 12h or 2d; 0 none", "", TEXT, "TIME"),
     Setting("local.engine", "--container-engine", "docker or podman (default: the first that "
             "answers)", "", TEXT, "NAME"),
     Setting("local.network", "--network", "network of the engine, such as host (default: its "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from uaitrain.backends import BACKENDS
@@ -30,6 +32,7 @@ examples:
 _RECENT_SECONDS = 7 * 86400
 _ASK_SECONDS = 5.0
 _ASK_ONE_SECONDS = 60.0
+_PATIENCE_SECONDS = 1.0
 _HEADINGS = ("RUN", "BACKEND", "IMAGE", "STATE", "ITERATION", "LOSS", "ACCURACY", "AGE")
 
 
@@ -60,9 +63,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         for run in store.all(arguments.backend)
         if arguments.all or not run.is_over or now - run.created < _RECENT_SECONDS
     ]
-    if any(not run.is_over for run in wanted) and console.is_terminal and arguments.wait:
-        console.note("asking the backends …")
-    found = refresh(store, wanted, arguments.wait)
+    with waiting(console):
+        found = refresh(store, wanted, arguments.wait)
     for name, reason in found.reasons.items():
         if arguments.wait:
             console.warn(f"{name}: {reason}")
@@ -83,13 +85,27 @@ def fresh(store: Store, run: Run, console: Console) -> Run:
     """``run`` as its backend has it now. Raises BackendError where that cannot be learnt."""
     from uaitrain.runs.refresh import refresh
 
-    found = refresh(store, [run], _ASK_ONE_SECONDS)
+    with waiting(console):
+        found = refresh(store, [run], _ASK_ONE_SECONDS)
     if found.unheard:
         raise BackendError(
             f"{run.backend} cannot be asked about {run.run_id}: {found.reasons[run.backend]}",
             next_step="try again when it can be reached",
         )
     return found.runs[0]
+
+
+@contextlib.contextmanager
+def waiting(console: Console) -> Iterator[None]:
+    """Tells a person at a terminal what takes so long, once it does."""
+    timer = threading.Timer(_PATIENCE_SECONDS, console.note, ["waiting for the backends …"])
+    timer.daemon = True
+    if console.is_terminal:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def short_digest(digest: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from uaitrain.cli.console import Console
-from uaitrain.errors import EXIT_OK
+from uaitrain.errors import EXIT_OK, UaitrainError
 
 if TYPE_CHECKING:
     from uaitrain.runs.run import Run
@@ -33,22 +33,42 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
+    from uaitrain.cli.runs import waiting
     from uaitrain.runs.refresh import refresh
     from uaitrain.runs.store import Store
 
     store = Store()
-    found = refresh(store, [store.find(arguments.run)], _ASK_SECONDS)
+    wanted = store.find(arguments.run)
+    with waiting(console):
+        found = refresh(store, [wanted], _ASK_SECONDS)
     (run,) = found.runs
     for name, reason in found.reasons.items():
         console.warn(f"{name}: {reason}; these are the last known values")
+    info = {} if found.unheard else _info(run, console)
     if arguments.json:
-        console.json({**run.to_json(), "current": not found.unheard})
+        console.json({**run.to_json(), "current": not found.unheard, "info": info})
         return EXIT_OK
     console.out(run.run_id)
     for name, value in _rows(run, unheard=bool(found.unheard)):
         if value:
             console.out(f"  {name:<10}{value}")
+    for name, value in info.items():
+        console.out(f"  {name:<10}{value}")
     return EXIT_OK
+
+
+def _info(run: Run, console: Console) -> dict[str, str]:
+    """What only the run's backend knows of it, such as its price; most backends know nothing."""
+    from uaitrain.runs.refresh import backend_of
+
+    place = backend_of(run)
+    if not run.handle or not hasattr(place, "info"):
+        return {}
+    try:
+        return dict(place.info(run.handle))
+    except UaitrainError as error:
+        console.warn(f"{run.backend}: {error.what}")
+        return {}
 
 
 def _rows(run: Run, *, unheard: bool) -> Iterator[tuple[str, str]]:

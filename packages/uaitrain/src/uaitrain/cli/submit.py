@@ -255,6 +255,7 @@ def _send(
     *,
     again: bool,
 ) -> int:
+    from uaitrain.cli.main import Terminated
     from uaitrain.runs.store import Store
     from uaitrain.runs.submission import send
 
@@ -263,7 +264,11 @@ def _send(
         place.progress = console.progress
     store = Store()
     console.note(f"submitting {run.run_id} to {run.backend}")
-    sent = send(store, place, request, run, again=again)
+    try:
+        sent = send(store, place, request, run, again=again)
+    except (KeyboardInterrupt, Terminated):
+        console.note(f"uaitrain show {run.run_id} tells whether it was sent")
+        raise
     if arguments.follow:
         return _follow(arguments, store, sent, console)
     console.out(sent.run_id)
@@ -277,11 +282,12 @@ def _send(
 
 
 def _follow(arguments: argparse.Namespace, store: Store, run: Run, console: Console) -> int:
+    from uaitrain.cli.main import Terminated
     from uaitrain.runs.following import error_of, follow
 
     try:
         ended = follow(store, run, console.out)
-    except (KeyboardInterrupt, BrokenPipeError):
+    except (KeyboardInterrupt, Terminated, BrokenPipeError):
         console.note(
             f"{run.run_id} goes on: uaitrain logs {run.run_id} --follow, uaitrain cancel "
             f"{run.run_id}"
