@@ -11,7 +11,7 @@ _STATE = re.compile(r"(?P<prefix>.*)_iter_(?P<iteration>\d+)\.solverstate(?:\.h5
 class Pairs(object):
     """Those of the job's solver, or all below `output_dir` where the command names no solver.
 
-    `foreign` ({path below output_dir: modification time in seconds}) are not the run's own.
+    `foreign` ({path below output_dir: modification time in milliseconds}) are not the run's own.
     """
 
     def __init__(self, command, output_dir, foreign):
@@ -25,11 +25,8 @@ class Pairs(object):
         for path, iteration in self._all():
             if self.max_iter and iteration > self.max_iter:
                 continue
-            try:
-                when = os.path.getmtime(path)
-            except OSError:
-                continue
-            if self.foreign.get(self._short(path)) != int(when):
+            when = _time_of(path)
+            if when and self.foreign.get(self._short(path)) != when:
                 found.append((iteration, when, path))
         return [(iteration, path) for iteration, _, path in sorted(found)]
 
@@ -42,13 +39,7 @@ class Pairs(object):
 
     def listed(self):
         """All that is there now, as `foreign` takes it."""
-        found = {}
-        for path, _ in self._all():
-            try:
-                found[self._short(path)] = int(os.path.getmtime(path))
-            except OSError:
-                continue
-        return found
+        return {self._short(path): _time_of(path) for path, _ in self._all()}
 
     def _short(self, path):
         return os.path.relpath(path, self.output_dir)
@@ -63,6 +54,14 @@ class Pairs(object):
                 found = _STATE.match(path)
                 if found and self.prefix in ("", found.group("prefix")):
                     yield path, int(found.group("iteration"))
+
+
+def _time_of(path):
+    """In milliseconds since 1970; 0 of a file that is gone."""
+    try:
+        return int(os.path.getmtime(path) * 1000)
+    except OSError:
+        return 0
 
 
 def _solver(command, output_dir):

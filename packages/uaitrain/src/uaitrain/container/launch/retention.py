@@ -20,6 +20,8 @@ _ACCURACY = re.compile(
 class Accuracies(object):
     """The test accuracy by iteration, as the growing log of a run tells it.
 
+    Caffe tests before an iteration, with the weights that a snapshot of this number holds.
+
     Of the first test net, and of its first output whose name holds `accuracy`.
     """
 
@@ -48,11 +50,6 @@ class Accuracies(object):
             if found:
                 self.by_iteration[self._testing] = float(found.group(1))
                 self._testing = None
-
-    def of(self, iteration):
-        """Of the last test up to `iteration`; None without one."""
-        tested = [each for each in self.by_iteration if each <= iteration]
-        return self.by_iteration[max(tested)] if tested else None
 
 
 class Retention(object):
@@ -117,6 +114,9 @@ def retention_of(keep, command, output, output_dir, foreign, resumed):
 
 def best(whole, accuracies):
     """The path of the pair with the best accuracy, of equal ones the newest; "" untested."""
-    tested = [(accuracies.of(iteration), iteration, path) for iteration, path in whole]
-    tested = [each for each in tested if each[0] is not None]
+    tested = [
+        (accuracies.by_iteration[iteration], iteration, path)
+        for iteration, path in whole
+        if iteration in accuracies.by_iteration
+    ]
     return max(tested)[2] if tested else ""

@@ -18,7 +18,7 @@ class RunState(object):
 
     `attempts`: this start counted. `exit_code`: of the last attempt that ended. `iteration`: the
     last one that it told of. `before`: snapshots of other runs, by their paths below the output
-    folder, with their modification times in seconds.
+    folder, with their modification times in milliseconds.
     """
 
     def __init__(self, output_dir, run_id, rank):
