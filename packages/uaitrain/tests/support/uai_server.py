@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 import urllib.parse
 from collections import Counter
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from support.certificates import KeyPair
 
 PUBLIC_KEY = "someone@example.com1296235120854146120"
 PRIVATE_KEY = "46f0/9bb9+fab4f12dfc160dae12273d5332b5debe="
@@ -268,10 +271,16 @@ class Exchange(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_platform() -> Iterator[Platform]:
+def running_platform(pair: KeyPair | None = None) -> Iterator[Platform]:
+    """Plain HTTP, or HTTPS with the certificate of ``pair``."""
     handler = type("PlatformExchange", (Exchange,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    handler.platform = Platform(f"http://127.0.0.1:{server.server_address[1]}/")
+    if pair is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "https" if pair else "http"
+    handler.platform = Platform(f"{scheme}://127.0.0.1:{server.server_address[1]}/")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from uaitrain.doctor import base, builder, credentials, engine, gpu, kubernetes, storage, user_ids
+from uaitrain.doctor import (
+    base,
+    builder,
+    credentials,
+    engine,
+    gpu,
+    kubernetes,
+    storage,
+    uai,
+    user_ids,
+)
 from uaitrain.doctor.verdict import Report, Surroundings, Verdict
 from uaitrain.engines.find import probe, wanted_programs
 
@@ -20,6 +30,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Verdict]], ...] = (
     user_ids.check,
     gpu.check,
     kubernetes.check,
+    uai.check,
 )
 
 

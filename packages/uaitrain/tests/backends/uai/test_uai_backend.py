@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import self_signed, server_certificate
 from support.uai_server import (
     PRIVATE_KEY,
     PUBLIC_KEY,
@@ -17,6 +19,7 @@ from support.uai_server import (
 from uai_jobs import RUN_ID, job, options
 from uaitrain.backends import State, connect
 from uaitrain.backends.uai.backend import POLL_SECONDS, STOP_SECONDS, UaiBackend
+from uaitrain.backends.uai.options import options_from
 from uaitrain.errors import BackendError, CredentialsError, UaitrainError, UsageError
 
 
@@ -381,11 +384,26 @@ def test_an_answer_without_a_job_is_not_taken_for_one(
 def test_a_server_that_is_not_there_is_told(clock: Any) -> None:
     with running_platform() as gone:
         url = gone.url
-    backend = UaiBackend(connect("uai", options(**{"uai.url": url}))._options, sleep=clock.sleep)
+    backend = UaiBackend(options_from(options(**{"uai.url": url})), sleep=clock.sleep)
     with pytest.raises(BackendError, match="cannot be reached: no connection"):
         backend.list()
 
     assert clock.pauses
+
+
+def test_a_certificate_that_is_not_trusted_gets_nothing_and_one_more_authority_may_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    authority = self_signed(tmp_path, "authority")
+    with running_platform(server_certificate(tmp_path, authority)) as platform:
+        chosen = options_from(options(**{"uai.url": platform.url}))
+        with pytest.raises(BackendError, match="certificate that is not trusted"):
+            UaiBackend(chosen, sleep=clock.sleep).list()
+
+        assert (platform.calls, platform.refused, clock.pauses) == ([], [], [])
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.certificate))
+
+        assert UaiBackend(chosen, sleep=clock.sleep).list() == ()
 
 
 def test_the_keys_do_not_follow_a_redirect(backend: UaiBackend, platform: Platform) -> None:
