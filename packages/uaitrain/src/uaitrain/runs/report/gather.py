@@ -15,14 +15,14 @@ from uaitrain import __version__
 from uaitrain.atomic import storage_error
 from uaitrain.backends import State
 from uaitrain.errors import EXIT_TERMINATED, SourceError
-from uaitrain.progress import Progress
+from uaitrain.progress import Progress, Silent
 from uaitrain.runs.outcome import failure_text, newest
 from uaitrain.runs.report.data_digest import digest_of
 from uaitrain.runs.report.model import RunReport, Section
 from uaitrain.runs.report.telling import Telling, read
 from uaitrain.runs.run import Run
 from uaitrain.runs.shipping import is_uri
-from uaitrain.runs.told import file_lines, log_file
+from uaitrain.runs.told import log_file
 from uaitrain.units import human_bytes
 
 FINISHED = "finished"
@@ -31,6 +31,8 @@ NOT_ENDED = "not ended"
 
 _SECONDS_OF_AN_END = 5
 """Between a log's last line and the launcher's note of the end."""
+
+_STEP_BYTES = 1 << 18
 
 _LOG_NAME = re.compile(r"(?P<run_id>[a-z][a-z0-9-]{0,51})\.(?P<rank>[0-9]+)\.log")
 
@@ -59,7 +61,7 @@ def from_folder(
     log, and StorageError for what cannot be read."""
     log = log or newest_log(output)
     run_id, _ = _named(log)
-    telling = _read_file(log)
+    telling = _read_file(log, progress)
     code = _exit_code(output, log)
     since = log.stat().st_mtime - telling.seconds - 60
     failure = failure_text(output, since)
@@ -95,7 +97,7 @@ def from_run(
     """A run of the store. ``lines`` is its log by its backend, asked for where no file of it can
     be reached from here. Raises what ``lines`` raises, and StorageError."""
     file = log_file(run)
-    telling = _read_file(file) if file is not None else read(lines())
+    telling = _read_file(file, progress) if file is not None else read(lines())
     job = run.job
     variables = sorted(job.environment.items())
     failed = run.state == State.FAILED
@@ -166,11 +168,25 @@ def _report(
     )
 
 
-def _read_file(path: Path) -> Telling:
+def _read_file(path: Path, progress: Progress | None) -> Telling:
     try:
-        return read(file_lines(path))
+        return read(_lines(path, progress or Silent()))
     except OSError as error:
         raise storage_error(error, path, "read") from None
+
+
+def _lines(path: Path, progress: Progress) -> Iterator[str]:
+    with path.open("rb") as file:
+        task = progress.start("reading the log", path.stat().st_size)
+        waiting = 0
+        for line in file:
+            waiting += len(line)
+            if waiting > _STEP_BYTES:
+                task.advance(waiting)
+                waiting = 0
+            yield line.decode(errors="replace").rstrip("\r\n")
+        task.advance(waiting)
+        task.done()
 
 
 def _named(log: Path) -> tuple[str, str]:
