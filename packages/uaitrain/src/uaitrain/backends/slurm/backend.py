@@ -77,9 +77,7 @@ class SlurmBackend:
         handle = told.strip().partition(";")[0]
         if not handle.isdigit():
             raise BackendError(f"sbatch told no job number: {told[:200]!r}")
-        record = {"run_id": request.run_id, "array": bool(self.options.array)}
-        text = json.dumps(record | {"submitted": time.time()})
-        atomic.write_bytes(self._places.job(handle), text.encode())
+        self._write_record(handle, request.run_id, bool(self.options.array))
         return handle
 
     def status(self, handles: Sequence[str]) -> Mapping[str, Status]:
@@ -120,14 +118,31 @@ class SlurmBackend:
         self.status([handle])
 
     def list(self) -> tuple[Status, ...]:
+        self._adopt()
         try:
             files = sorted(self._places.job("0").parent.glob("*.json"))
         except OSError:
             files = []
         records = [record for file in files if (record := self._record(file.stem))]
-        records.sort(key=lambda record: record.submitted, reverse=True)
-        known = self.status([record.handle for record in records]) if records else {}
-        return tuple(known[record.handle] for record in records)
+        # A run that was started again has a job for each start; the newest one counts.
+        records.sort(key=lambda record: record.submitted)
+        newest = {record.run_id: record.handle for record in records}
+        handles = [record.handle for record in records if newest[record.run_id] == record.handle]
+        known = self.status(handles) if handles else {}
+        return tuple(known[handle] for handle in reversed(handles))
+
+    def _adopt(self) -> None:
+        """Write down jobs of ours that Slurm has and the folder does not: their ``submit`` was
+        killed before it could."""
+        queue = tools.call(*states.SQUEUE, f"--user={os.geteuid()}")
+        for task in states.parse_squeue(queue):
+            known = self._record(task.job) is not None
+            if task.run_id and not known and self._places.run(task.run_id).is_dir():
+                self._write_record(task.job, task.run_id, bool(task.number))
+
+    def _write_record(self, handle: str, run_id: str, array: bool) -> None:
+        record = {"run_id": run_id, "array": array, "submitted": time.time()}
+        atomic.write_bytes(self._places.job(handle), json.dumps(record).encode())
 
     def _prepare(self, folder: Path) -> None:
         """The run's folder, for its owner alone, without what an earlier start left."""

@@ -105,9 +105,9 @@ run_unshare() {
 keep_process_1() {
   local inside=$1
   shift
-  trap : TERM
   setpriv --pdeathsig KILL /bin/bash -c "$inside" enter "$@" &
-  while kill -0 $! 2>/dev/null; do wait $!; done
+  # Process 1 hears what it is told itself; its handlers are set already, or it has done nothing.
+  trap '' TERM
   wait $!
 }
 enter() {
@@ -230,23 +230,21 @@ stop_listeners() {
   done
 }
 
-# Wait for the background process $1 and give its exit code; SIGTERM calls $2 meanwhile.
+# Wait for the background process $1 and give its exit code; SIGTERM calls $2 meanwhile. Bash
+# (5.2) may lose the exit code of a process that ends while a signal interrupts `wait` for it, so
+# that is called when there is nothing to wait for any more.
 wait_for() {
-  local code
-  waited=$1 asked=''
+  local never
+  waited=$1
   # shellcheck disable=SC2064
-  trap "asked=1 stopped=1; $2" TERM
+  trap "stopped=1; $2" TERM
   [[ -z $early ]] || { stopped=1 && "$2"; }
-  while true; do
-    wait "$1"
-    code=$?
-    [[ -n $asked ]] || break
-    asked=''
-  done
+  exec {never}<> <(:)
+  while kill -0 "$1" 2>/dev/null; do read -r -t 1 -u "$never"; done
+  exec {never}<&-
   trap 'early=1' TERM
-  return $code
+  wait "$1"
 }
-
 # One node's part of the run: its exit code is the launcher's.
 on_node() {
   local code each binds=() words=()
