@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,29 @@ def test_a_launchers_variables_are_taken_and_all_resume_a_snapshot(job: Path) ->
     assert [process.returncode for process in started] == [0, 0], said
     assert "Iteration 4 " in said[0]
     assert (job / "lenet_iter_6.caffemodel").exists()
+    ends = [re.findall(r"Solver (\d) of 2 ends at (iteration 6, weights \S+)", s) for s in said]
+    assert ends[0][0][1] == ends[1][0][1]
+    assert [each[0][0] for each in ends] == ["0", "1"]
+
+
+def test_solvers_that_go_on_from_different_iterations_are_refused(job: Path) -> None:
+    solver = lenet(job, str(job), max_iter=2, **QUIET)
+    assert run_ours("train", f"--solver={solver}").status == 0
+    solver = lenet(job, str(job), max_iter=6, **QUIET)
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29542"}
+    snapshot = f"--snapshot={job / 'lenet_iter_2.solverstate'}"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "caffe", "train", f"--solver={solver}", *more],
+            env={**os.environ, **common, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+        )
+        for rank, more in enumerate([(snapshot,), ()])
+    ]
+    said = [process.communicate(timeout=PATIENCE_SECONDS)[1].decode() for process in started]
+
+    assert all(process.returncode for process in started)
+    assert "solver 1 goes on from iteration 0, solver 0 from 2" in said[1]
 
 
 @contextmanager

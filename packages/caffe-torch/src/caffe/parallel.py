@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import os
 import socket
 import subprocess
@@ -71,6 +72,19 @@ class Averaging:
     def on_start(self) -> None:
         """Nothing to do: the weights are equal after every update."""
 
+    def agree_on_start(self) -> None:
+        """Raises DeviceError unless all go on from the iteration of solver 0: machines may have
+        found different snapshots."""
+        first = torch.tensor([self._solver.iter], device=self._solver.device)
+        with _together():
+            dist.broadcast(first, 0)
+        if int(first) != self._solver.iter:
+            raise DeviceError(
+                f"solver {self._solver.rank} goes on from iteration {self._solver.iter}, solver 0 "
+                f"from {int(first)}",
+                next_step="give all of them the same snapshot",
+            )
+
     def on_gradients_ready(self) -> None:
         self._solver.net.flat.settle()
         diff = self._solver.net.flat.diff
@@ -84,6 +98,18 @@ class Averaging:
         with _together():
             dist.broadcast(asked, 0)
         return _ACTIONS[int(asked)]
+
+
+def tell_end(solver: Solver) -> None:
+    """Log where a solver of several machines ended, with a digest of all its weights: they are
+    the same everywhere, and only solver 0 writes them to a file."""
+    data = solver.net.flat.data.detach().cpu().numpy().tobytes()
+    digest = hashlib.sha256(data).hexdigest()
+    log.write(
+        "parallel.cpp:386",
+        f"Solver {solver.rank} of {solver.ranks} ends at iteration {solver.iter}, "
+        f"weights sha256:{digest}",
+    )
 
 
 @contextlib.contextmanager

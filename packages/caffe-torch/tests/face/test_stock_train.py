@@ -20,6 +20,7 @@ from jobs import REPOSITORY, lenet
 from oracle.program import PATIENCE_SECONDS, Ended
 
 TRAIN = REPOSITORY / "packages" / "uaitrain" / "src" / "uaitrain" / "container" / "train.py"
+LAUNCH = TRAIN.parent / "launch"
 PROGRAM = "training through the caffe program"
 ENDLESS = 1_000_000
 
@@ -259,3 +260,64 @@ def test_an_exception_in_a_users_layer_is_the_reason(job: Path) -> None:
     assert ended.status == 1, ended.output
     assert (job / "output" / "failure").read_text() == "RuntimeError: the data have gone\n"
     assert 'in forward of layer "odd" (Python: broken_layers.Breaks)' in ended.output
+
+
+ENDS = re.compile(r"Solver (\d) of 2 ends at iteration (\d+), weights (sha256:\w{64})")
+
+
+def nodes(job: Path, solver: Path, port: int, *arguments: str) -> list[subprocess.Popen[bytes]]:
+    """Two launchers, as a cluster starts them, each with the stock entry."""
+    started = []
+    for rank in range(2):
+        told = {"UAITRAIN_NODES": "2", "UAITRAIN_RANK": f"{rank}"}
+        told["UAITRAIN_MASTER"] = f"127.0.0.1:{port}"
+        started.append(
+            subprocess.Popen(
+                [sys.executable, str(LAUNCH), *argv(job, solver, *arguments)],
+                env=environment(job, "pycaffe") | told,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        )
+    return started
+
+
+def told_by(processes: list[subprocess.Popen[bytes]]) -> list[str]:
+    return [process.communicate(timeout=PATIENCE_SECONDS)[0].decode() for process in processes]
+
+
+def test_two_nodes_stop_together_go_on_and_end_with_the_same_weights(job: Path) -> None:
+    endless = solver_of(job, max_iter=ENDLESS, display=1, snapshot=None)
+    batch_of_8(endless)
+    started = nodes(job, endless, 29551)
+    first = started[0].stdout
+    assert first is not None
+    for line in first:
+        if b"Iteration 3 " in line:
+            break
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+    said = told_by(started)
+
+    assert [process.returncode for process in started] == [143, 143], said
+    (at,) = pairs(job)
+    last = solver_of(job, max_iter=at + 2, display=1, snapshot=None)
+    batch_of_8(last)
+    started = nodes(job, last, 29552, "--snapshot=auto")
+    said = told_by(started)
+
+    assert [process.returncode for process in started] == [0, 0], said
+    assert pairs(job) == [at, at + 2]
+    ends = [ENDS.search(text) for text in said]
+    assert [found and found.group(1, 2) for found in ends] == [
+        ("0", f"{at + 2}"),
+        ("1", f"{at + 2}"),
+    ]
+    assert len({found.group(3) for found in ends if found}) == 1
+    assert len({path.name.split(".")[1] for path in (job / "log").glob("*.log")}) == 2
+
+
+def batch_of_8(solver: Path) -> None:
+    net = solver.parent / "net.prototxt"
+    net.write_text(net.read_text().replace("batch_size: 64", "batch_size: 8"))

@@ -71,14 +71,19 @@ def _train_among(
             stop_on_nan=flags.stop_on_nan,
             source=flags.solver,
         )
-        parallel.Averaging(solver)
-        _train(solver, flags, request)
+        averaging = parallel.Averaging(solver)
+        _train(solver, flags, request, averaging.agree_on_start)
+        if not parallel.is_follower():
+            parallel.tell_end(solver)
 
 
-def _train(solver: Solver, flags: Flags, request: Request) -> None:
+def _train(
+    solver: Solver, flags: Flags, request: Request, begun: Callable[[], None] = lambda: None
+) -> None:
     try:
         solver.requested = request
         begin(solver, flags)
+        begun()
         solver.log("caffe.cpp:239", "Starting Optimization")
         solver.solve()
         solver.log("caffe.cpp:250", "Optimization Done.")

@@ -64,6 +64,7 @@ STAGING = ".snapshots-being-written-"
 POLL_SECONDS = 0.25
 FATAL_LINE = re.compile(r"^F\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\] ")
 PARSE_LINE = re.compile(r"^\[libprotobuf ERROR [^\]]*\] (.*)")
+NODE_END = re.compile(r"\] Solver (\d+) of \d+ ends at iteration (\d+), weights ")
 CPU_ONLY = "Cannot use GPU in CPU-only Caffe"
 
 
@@ -559,6 +560,13 @@ def work(order):
         signal.signal(number, lambda number, frame: asked.add(number))
     if len(order["gpus"]) > 1:
         become_caffe(order, "several GPUs")
+    if place()[1] > 1:
+        if not knows_nodes():
+            raise RuntimeError(
+                "only the engine on PyTorch trains on several nodes: pack with --engine torch, or "
+                "run on one node"
+            )
+        become_caffe(order, "several nodes")
     try:
         import caffe
     except ImportError as error:
@@ -573,6 +581,25 @@ def work(order):
     sys.stderr.flush()
     # Caffe's own teardown at interpreter exit is not always orderly; the work is done.
     os._exit(0)
+
+
+def place():
+    """(rank, number of solvers) as torch.distributed's variables say it, a solver a node."""
+    try:
+        return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    except (KeyError, ValueError):
+        return 0, 1
+
+
+def knows_nodes():
+    """Whether this Python's Caffe is the engine that joins others; without loading it."""
+    try:
+        from importlib.util import find_spec
+    except ImportError:
+        return False  # Python 2.7
+    found = find_spec("caffe")
+    folder = os.path.dirname(found.origin or "") if found else ""
+    return os.path.exists(os.path.join(folder, "parallel.py"))
 
 
 def train(caffe, order, asked):
@@ -845,7 +872,7 @@ def judge(supervisor, snapshots, max_iter):
     orderly = supervisor.status == 0 or (supervisor.stopping and number == signal.SIGINT)
     snapshots.publish(lambda path: orderly or not path.endswith(".h5"))
     if orderly:
-        if max_iter in snapshots.published:
+        if max_iter in snapshots.published or ended_at(supervisor.tail) == max_iter:
             return EXIT_DONE
         if snapshots.problem:
             raise Failure(EXIT_OUTPUT, snapshots.problem)
@@ -864,6 +891,17 @@ def judge(supervisor, snapshots, max_iter):
     if number:
         raise Failure(EXIT_CRASHED, "Caffe crashed by signal %d. %s" % (number, reason))
     raise Failure(EXIT_FAILED, reason or "exit code %d" % os.WEXITSTATUS(supervisor.status))
+
+
+def ended_at(tail):
+    """The iteration at which a solver ended that is not the first of several: that one alone
+    writes the weights. -1 for others."""
+    rank = place()[0]
+    for line in reversed(tail):
+        found = NODE_END.search(line)
+        if rank and found and int(found.group(1)) == rank:
+            return int(found.group(2))
+    return -1
 
 
 def native_reason(tail):
@@ -905,6 +943,8 @@ def choose_gpus(arguments, solver):
     if use_cpu or (use_cpu is None and arguments.num_gpus == 0):
         return []
     wanted = 1 if arguments.num_gpus is None else arguments.num_gpus
+    if wanted > 1 and place()[1] > 1:
+        raise Failure(EXIT_USAGE, "--num_gpus=%d on several nodes: one on each it is" % wanted)
     if wanted < 1:
         raise Failure(EXIT_USAGE, "--num_gpus=%d: it must be 1 or more with GPUs" % wanted)
     if wanted > count:

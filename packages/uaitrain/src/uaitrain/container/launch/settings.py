@@ -41,7 +41,7 @@ class Settings(object):
         """The variables that tell the command its place among the nodes (torch.distributed)."""
         if self.nodes == 1:
             return {}
-        told = {"RANK": str(self.rank), "WORLD_SIZE": str(self.nodes)}
+        told = {"RANK": str(self.rank), "LOCAL_RANK": "0", "WORLD_SIZE": str(self.nodes)}
         if self.master:
             host, _, port = self.master.rpartition(":")
             told["MASTER_ADDR"] = host or self.master
