@@ -182,6 +182,14 @@ def test_places_of_the_job_count_where_the_platform_reaches_them() -> None:
     assert whole["lookups"][2]["where"] == {"DataBackendName": UFS}
 
 
+def test_a_place_that_the_platform_does_not_reach_is_told_with_its_setting() -> None:
+    """Not with the other one's, which is merely empty."""
+    with pytest.raises(UsageError, match=r"\[run\] data: '/data/test/data'"):
+        rendered(job(), **{"uai.data": ""})
+    with pytest.raises(UsageError, match=r"\[uai\] output is missing"):
+        rendered(job(mounts=()), **{"uai.output": ""})
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

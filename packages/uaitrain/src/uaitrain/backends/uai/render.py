@@ -189,13 +189,9 @@ def _storage_lookup(parameter: str, place: Place) -> Lookup:
 
 
 def _place(job: Job, chosen: str, target: str, variable: str, setting: str) -> Place:
-    """The setting of ``uai``; else the job's own place, where the platform reaches it."""
+    """The setting of ``uai``, which wins over ``run``'s for all backends."""
     mounted = next((mount.source for mount in job.mounts if mount.target == target), "")
     own = job.environment.get(variable) or mounted
-    if not chosen and own:
-        try:
-            return place_of(own, "")
-        except UsageError:
-            # A folder of this machine, which the platform cannot mean.
-            pass
+    if own and not chosen:
+        return place_of(own, f"[run] {setting}")
     return place_of(chosen, f"[uai] {setting}")
