@@ -12,26 +12,8 @@ from pathlib import Path
 import pytest
 from support.bases import BuiltBase
 from support.engines import RunningDocker
-from support.shipped import Job, packed_job, write_settings
+from support.shipped import MAX_ITER, NET, SOLVER, Job, packed_job, write_settings
 from uaitrain.oci.image import Image
-
-NET = """
-name: "small"
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param {
-    shape { dim: 64 dim: 64 } shape { dim: 64 }
-    data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } } }
-layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
-  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
-  include { phase: TEST } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
-MAX_ITER = 20_000
-SOLVER = f"""
-net: "/data/net.prototxt" test_iter: 1 test_interval: 500 base_lr: 0.5 lr_policy: "fixed"
-display: 100 max_iter: {MAX_ITER} snapshot_prefix: "/data/output/small" solver_mode: CPU
-"""
 
 # Docker as it is, but whoever started a run dies before he learns that it was started.
 DEADLY_DOCKER = """#!/bin/bash
