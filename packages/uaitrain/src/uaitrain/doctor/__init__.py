@@ -14,6 +14,7 @@ from uaitrain.doctor import (
     engine,
     gpu,
     kubernetes,
+    slurm,
     storage,
     uai,
     user_ids,
@@ -30,6 +31,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Verdict]], ...] = (
     user_ids.check,
     gpu.check,
     kubernetes.check,
+    slurm.check,
     uai.check,
 )
 

@@ -8,23 +8,31 @@ from collections.abc import Mapping
 
 from uaitrain.errors import BackendError
 
-_PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 180.0
 """Longer than Slurm's programs themselves try to reach a controller."""
 
 
-def call(*words: str, text: str = "", without: tuple[str, ...] = ()) -> str:
+def call(
+    *words: str,
+    text: str = "",
+    without: tuple[str, ...] = (),
+    seconds: float = PATIENCE_SECONDS,
+) -> str:
     """Standard output of ``words``, which get ``text``. Variables ``without`` are kept from it.
 
     Raises BackendError with Slurm's own words.
     """
-    done = attempt(*words, text=text, without=without)
+    done = attempt(*words, text=text, without=without, seconds=seconds)
     if done.returncode:
         raise BackendError(f"{words[0]} refused: {_said(done)}", next_step=_advice(done.stderr))
     return done.stdout
 
 
 def attempt(
-    *words: str, text: str = "", without: tuple[str, ...] = ()
+    *words: str,
+    text: str = "",
+    without: tuple[str, ...] = (),
+    seconds: float = PATIENCE_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """As :func:`call`, but what Slurm refuses is for the caller to judge."""
     try:
@@ -36,7 +44,7 @@ def attempt(
             text=True,
             errors="replace",
             check=False,
-            timeout=_PATIENCE_SECONDS,
+            timeout=seconds,
         )
     except FileNotFoundError:
         raise BackendError(
@@ -47,7 +55,7 @@ def attempt(
         raise BackendError(f"cannot start {words[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise BackendError(
-            f"{words[0]} did not answer within {_PATIENCE_SECONDS} s",
+            f"{words[0]} did not answer within {seconds:g} s",
             next_step="scontrol ping tells whether the controller is up",
         ) from None
 
