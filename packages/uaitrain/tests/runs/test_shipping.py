@@ -147,22 +147,20 @@ def test_what_cannot_be_is_refused_and_no_secret_repeated(ship: dict[str, Any], 
 
 
 def test_a_run_that_is_started_again_keeps_all_but_its_resources() -> None:
-    before = _plan(S3)
+    keys = {"AWS_ACCESS_KEY_ID": "id"}
+    before = _plan({**S3, "run.cpus": 8, "run.memory": "16g", "run.keep_last": 5}, keys)
+    said_now = {"run.memory": "32g", "run.time": "2d", "run.secrets": ["TOKEN"]}
     now = replace(
-        _plan({"run.memory": "32g", "run.time": "2d", "run.keep_last": 2}),
-        image="another",
-        argv=("another",),
-        gpus=4,
-        run_id="mnist-1",
+        _plan(said_now), image="another", argv=("another",), gpus=4, nodes=3, run_id="another"
     )
     job = resumed(before, now)
 
-    assert (job.image, job.argv, job.mounts, job.gpus) == (
-        *(before.image, before.argv, before.mounts, before.gpus),
+    assert (job.image, job.argv, job.mounts, job.gpus, job.nodes, job.run_id) == (
+        *(before.image, before.argv, before.mounts, before.gpus, 1, "mnist-1"),
     )
-    assert job.environment["UAITRAIN_OUTPUT"] == "s3://bucket/results"
-    assert job.environment["UAITRAIN_KEEP_LAST"] == "2"
-    assert (job.memory_bytes, job.seconds) == (32 << 30, 172800)
+    assert job.environment == before.environment
+    assert (job.cpus, job.memory_bytes, job.seconds) == (8, 32 << 30, 172800)
+    assert job.secrets == ("AWS_ACCESS_KEY_ID", "TOKEN")
 
 
 def test_a_job_comes_back_from_its_text() -> None:

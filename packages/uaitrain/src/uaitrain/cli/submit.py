@@ -182,9 +182,11 @@ def _resume(
     from uaitrain.backends import connect
     from uaitrain.cli.runs import fresh
     from uaitrain.runs import shipping
+    from uaitrain.runs.refresh import options_of
     from uaitrain.runs.store import Store
     from uaitrain.runs.submission import CAN_GO_ON
     from uaitrain.runs.submitter import this_process
+    from uaitrain.ship_settings import table
 
     for flag, name in _FIXED_BY_RESUME.items():
         if getattr(arguments, name, None):
@@ -205,6 +207,12 @@ def _resume(
             allowed="a run that is " + ", ".join(CAN_GO_ON),
             next_step=f"uaitrain show {before.run_id}",
         )
+    if arguments.backend == before.backend:
+        defaults = {setting.key: setting.default for setting in table(before.backend)}
+        was = options_of(before)
+        options = {k: was[k] if options[k] == defaults[k] else options[k] for k in defaults}
+    places = {"run.data": before.data, "run.output": before.output}
+    spec = replace(spec, ship={**spec.ship, **places})
     accelerator = GPU if before.job.gpus else CPU
     wanted = shipping.Wanted(arguments.backend, accelerator, before.run_id, before.job.image)
     job = shipping.resumed(before.job, shipping.plan(spec, wanted, os.environ))

@@ -97,10 +97,10 @@ def plan(spec: TrainSpec, wanted: Wanted, environment: Mapping[str, str]) -> Job
 
 
 def resumed(before: Job, now: Job) -> Job:
-    """``before``, started again with the resources that ``now`` has.
+    """``before``, started again; ``now`` is what the settings of today say.
 
     The image, the command and the places are the run's: with others it would not find, or not
-    fit, its snapshots.
+    fit, its snapshots. Of the rest, what is not said today is as it was.
     """
     kept = {name: before.environment[name] for name in (DATA, OUTPUT) if name in before.environment}
     return replace(
@@ -111,7 +111,11 @@ def resumed(before: Job, now: Job) -> Job:
         gpus=before.gpus,
         nodes=before.nodes,
         run_id=before.run_id,
-        environment={**now.environment, RUN_ID: before.run_id, **kept},
+        environment={**before.environment, **now.environment, RUN_ID: before.run_id, **kept},
+        secrets=tuple(dict.fromkeys([*before.secrets, *now.secrets])),
+        cpus=now.cpus or before.cpus,
+        memory_bytes=now.memory_bytes or before.memory_bytes,
+        seconds=now.seconds or before.seconds,
     )
 
 
