@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from doc_pages import table_below
+from uaitrain.backends.slurm.runtimes import RUNTIMES
 from uaitrain.backends.uai.jobs import STATES
 from uaitrain.ship_settings import table
 
-PAGES = {"uai": "docs/manual/uai.md"}
+PAGES = {"slurm": "docs/manual/slurm.md", "uai": "docs/manual/uai.md"}
 """A table of ``uaitrain.toml``, and the page that lists it."""
 
 
@@ -35,6 +36,20 @@ def test_the_settings_are_listed(name: str) -> None:
     ]
 
     assert expected == table_below(Path(PAGES[name]), f"{name} settings")
+
+
+def test_the_runtimes_of_slurms_nodes_are_listed() -> None:
+    expected = [
+        [
+            _code(each.name),
+            each.about,
+            each.gpus or "none",
+            "run" if each.tried else "command line compared",
+        ]
+        for each in RUNTIMES
+    ]
+
+    assert expected == table_below(Path(PAGES["slurm"]), "slurm runtimes")
 
 
 def test_the_platforms_words_are_listed() -> None:

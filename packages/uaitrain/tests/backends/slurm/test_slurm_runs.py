@@ -115,7 +115,7 @@ def test_a_node_without_the_runtime_says_so(site: Site) -> None:
 
 
 def test_a_folder_that_the_node_does_not_have_ends_the_run(site: Site) -> None:
-    missing = Mount(str(site.folder / "nowhere"), "/data/data", read_only=True)
+    missing = Mount(str(site.folder / "nowhere"), "/data/data")
     status, lines = site.finish(replace(site.script("true"), mounts=(missing,)))
 
     assert status.exit_code == 66

@@ -51,8 +51,8 @@ bind_mounts() {
   done
   for ((index = 0; index < ${#mounts[@]}; index += 3)); do
     source=${mounts[index]}
-    if [[ ${mounts[index + 2]} == rw ]]; then
-      [[ -z $task || ${mounts[index + 1]} != /data/output ]] || source+=/$task
+    if [[ ${mounts[index + 1]} == /data/output && ${mounts[index + 2]} == rw ]]; then
+      source+=${task:+/$task}
       mkdir -p "$source" || return 1
     elif [[ ! -e $source ]]; then
       say "there is no $source on the node ${SLURMD_NODENAME:-$HOSTNAME}"
