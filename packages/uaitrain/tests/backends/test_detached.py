@@ -13,7 +13,7 @@ from support.tiny_image import with_code
 from uaitrain import backends
 from uaitrain.backends import Job, Mount, State, Status, detached
 from uaitrain.backends.detached import LocalBackend, LocalOptions
-from uaitrain.engines import Engine
+from uaitrain.engines import Engine, store
 from uaitrain.errors import EngineError, StorageError, UsageError
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
@@ -189,6 +189,21 @@ def test_variables_secrets_and_shared_memory_arrive_and_the_value_is_not_in_the_
     assert said[-1].split()[1] == str(3 << 20)
     assert "correct-horse" not in request.show() + repr(request.to_json())
     local.cancel(handle)
+
+
+def test_an_image_is_run_by_its_id_and_its_memory_has_a_limit(
+    docker_engine: RunningDocker, local: LocalBackend, engine: Engine
+) -> None:
+    stored = store.find(engine, NAME)
+    assert stored is not None
+    eats = "busybox dd if=/dev/zero of=/dev/null bs=200M count=1"
+    limit = {"memory_bytes": 32 << 20} if engine.program == "docker" else {}
+    handle = _start(local, "eats", eats, image=stored.identifier, **limit)
+    status = _wait(local, handle, lambda status: status.state.is_over)
+
+    # Rootless Podman can limit memory only where systemd lets it.
+    ended = (State.FAILED, 137, "OutOfMemory") if limit else (State.SUCCEEDED, 0, "")
+    assert (status.state, status.exit_code, status.reason) == ended
 
 
 def test_results_are_the_users_and_a_missing_data_folder_is_told(

@@ -4,6 +4,7 @@ Docker."""
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -110,6 +111,20 @@ def test_follow_ends_as_the_run_ends(job: Job) -> None:
     assert "failed with exit code 3: no such layer: Foo" in done.stderr
     told = json.loads(job.call("submit", "local", "--follow", "--json").stdout)
     assert (told["state"], told["exit_code"], told["iteration"]) == ("failed", 3, 10)
+
+
+def test_who_follows_a_run_learns_that_somebody_cancelled_it(job: Job) -> None:
+    write_settings(job.folder, "--wait")
+    with job.start("submit", "local", "--follow") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        job.call("cancel", IMAGE)
+        _, told = process.communicate(timeout=60)
+
+    assert process.returncode == 143
+    # Whoever looks between the end of the training and that of its container sees it stopped.
+    assert re.search("was (cancelled|stopped)", told)
+    assert job.show(IMAGE)["state"] == "cancelled"
 
 
 def test_whoever_stops_following_leaves_the_run_alone(job: Job) -> None:

@@ -105,6 +105,19 @@ def test_what_was_learnt_earlier_does_not_undo_what_was_learnt_later(store: Stor
     assert (known.state, known.updated) == ("cancelled", 20.0)
 
 
+@pytest.mark.parametrize(
+    ("state", "then"), [("cancelled", "cancelled"), ("running", "unknown"), ("unknown", "unknown")]
+)
+def test_a_run_that_is_over_does_not_become_unknown(store: Store, state: str, then: str) -> None:
+    run = running(state=state)
+    store.add(run)
+    store.change(Change(run.run_id, 10.0, {"state": "unknown"}))
+    known = store.get(run.run_id)
+
+    assert known is not None
+    assert known.state == then
+
+
 def test_a_loss_that_is_no_number_is_kept_and_told(store: Store) -> None:
     store.add(a_run(loss=math.nan, accuracy=math.inf))
     (run,) = store.all()

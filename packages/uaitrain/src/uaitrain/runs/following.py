@@ -17,6 +17,7 @@ from uaitrain.runs.shipping import is_uri
 from uaitrain.runs.store import Store
 
 _LOOK_SECONDS = 0.5
+_CANCEL_SECONDS = 5.0
 
 
 def follow(
@@ -46,7 +47,13 @@ def follow(
     values = told.values_of(record).changes()
     ended = learnt(run, status, asked)
     store.change(Change(run.run_id, ended.asked, {**values, **ended.fields}))
-    return store.get(run.run_id) or run
+    now = store.get(run.run_id) or run
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    while now.state == State.UNKNOWN and time.monotonic() < deadline:
+        # Who has just taken the run away is about to write it down.
+        time.sleep(_LOOK_SECONDS / 5)
+        now = store.get(run.run_id) or run
+    return now
 
 
 def lines_of(

@@ -18,8 +18,9 @@ from typing import Any
 
 from uaitrain import paths
 from uaitrain.atomic import storage_error
+from uaitrain.backends import State
 from uaitrain.errors import BusyError, StorageError, UaitrainError, UsageError
-from uaitrain.runs.run import SUBMITTING, Change, Run, job_from, job_text
+from uaitrain.runs.run import OVER, SUBMITTING, Change, Run, job_from, job_text
 
 FILE = "runs.sqlite"
 _BUSY_SECONDS = 30.0
@@ -82,16 +83,22 @@ class Store:
                 raise UsageError(f"there is a run {run.run_id} already") from None
 
     def change(self, *changes: Change) -> None:
-        """Write what was learnt, all in one step. What the run has from a later moment stays."""
+        """Write what was learnt, all in one step. What the run has from a later moment stays,
+        and a run that is over does not become unknown: its backend may have forgotten it since."""
         with self._writing() as connection:
             for change in changes:
                 values = {**change.fields, "updated": change.asked}
                 if unknown := set(values) - set(_COLUMNS):
                     raise AssertionError(f"a run has no {', '.join(unknown)}")
                 assigned = ", ".join(f"{name} = ?" for name in values)
+                kept = OVER if values.get("state") == State.UNKNOWN else ()
                 connection.execute(
-                    f"UPDATE runs SET {assigned} WHERE run_id = ? AND updated <= ?",  # noqa: S608 - our own names
-                    [*(_stored(*item) for item in values.items()), change.run_id, change.asked],
+                    f"UPDATE runs SET {assigned} WHERE run_id = ? AND updated <= ? "  # noqa: S608 - our own names
+                    f"AND state NOT IN ({', '.join('?' * len(kept))})",
+                    [
+                        *(_stored(*item) for item in values.items()),
+                        *(change.run_id, change.asked, *kept),
+                    ],
                 )
 
     def remove(self, run_id: str) -> None:
