@@ -454,7 +454,7 @@ class Snapshots(object):
                 os.makedirs(self.folder)
             self._remove_leftovers()
             self.staging = os.path.join(
-                self.folder, "%s%d-%d" % (STAGING, os.getpid(), time.time())
+                self.folder, "%s%d-%d-%d" % (STAGING, place()[0], os.getpid(), time.time())
             )
             os.mkdir(self.staging)
             self.lock = open(os.path.join(self.staging, "lock"), "w")
@@ -465,8 +465,10 @@ class Snapshots(object):
             )
 
     def _remove_leftovers(self):
-        """What killed runs left behind. A run that lives holds its lock."""
-        for folder in glob.glob(os.path.join(glob_escaped(self.folder), STAGING + "*")):
+        """What killed runs left behind. A run that lives holds its lock, but for its first moment,
+        so that the nodes of one run keep their hands off each other's."""
+        mine = "%s%d-*" % (STAGING, place()[0])
+        for folder in glob.glob(os.path.join(glob_escaped(self.folder), mine)):
             try:
                 with open(os.path.join(folder, "lock"), "a") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
