@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import machine
@@ -151,8 +151,8 @@ def one_run(
             kills = tally.kills < most
             attempt = attempts.start(KillAfter(moment) if kills else Nothing())
             tally.starts += 1
-            if attempt.first is not None:
-                starts.append(rehearsal.went_on(attempt, 1))
+            if attempt.exit_code != KILLED or attempt.first is not None:
+                starts.append(rehearsal.went_on(attempt, 1, ITERATIONS))
             if attempt.exit_code != KILLED or not kills:
                 break
             tally.kills += 1
@@ -162,7 +162,7 @@ def one_run(
             tally.trained_again += max(0, attempt.last - attempt.saved)
         claims = [
             *starts,
-            rehearsal.finished(replace(attempt, last=max(attempt.last, 0))),
+            rehearsal.finished(attempts.done),
             rehearsal.history(attempts.done),
             rehearsal.none_taken(attempts.halves, starts),
         ]

@@ -217,7 +217,7 @@ ATTEMPT = Attempt(
 def test_a_start_has_to_begin_where_the_newest_pair_is(
     first: int | None, proven: bool, word: str
 ) -> None:
-    claim = went_on(replace(ATTEMPT, first=first), display=10)
+    claim = went_on(replace(ATTEMPT, first=first), display=10, max_iter=100)
 
     assert claim.proven == proven
     assert word in claim.text
@@ -265,8 +265,19 @@ def test_an_iteration_is_saved_once_over_all_starts(
     [{"exit_code": 1}, {"max_iter": 120}, {"max_iter": 0}, {"last": 101}, {"after": None}],
 )
 def test_the_end_has_to_be_max_iter_exactly(changes: dict[str, Any]) -> None:
-    assert finished(ATTEMPT).proven
-    assert not finished(replace(ATTEMPT, **changes)).proven
+    assert finished([ATTEMPT]).proven
+    assert not finished([replace(ATTEMPT, **changes)]).proven
+
+
+def test_a_start_after_the_final_snapshot_has_nothing_left_to_train() -> None:
+    """A kill may come between the last snapshot and the end of the run."""
+    killed = replace(ATTEMPT, exit_code=137)
+    last = replace(ATTEMPT, before=ATTEMPT.after, max_iter=0, first=None, last=0)
+
+    assert went_on(last, display=10, max_iter=100).proven
+    assert not went_on(replace(last, exit_code=1), display=10, max_iter=100).proven
+    assert not went_on(replace(last, before=None), display=10, max_iter=100).proven
+    assert finished([killed, last]).proven
 
 
 def test_a_snapshot_that_was_whole_before_the_kill_is_no_proof() -> None:

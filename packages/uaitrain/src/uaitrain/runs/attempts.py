@@ -204,6 +204,11 @@ class Attempts:
         """The largest step between two iterations that a start told."""
         return max((attempt.display for attempt in self.done), default=0)
 
+    @property
+    def max_iter(self) -> int:
+        """What a start told, or 0."""
+        return max((attempt.max_iter for attempt in self.done), default=0)
+
     def start(self, interrupt: Interrupt) -> Attempt:
         """Start the run once and see it to its end. Raises EngineError."""
         name = new_name()

@@ -94,14 +94,14 @@ def rehearse(attempts: Attempts, tell: Callable[[Claim], None]) -> Rehearsal:
         return Rehearsal(tuple(claims), tuple(attempts.done))
     for kills_left in reversed(range(MOST_KILLS)):
         killed = attempts.start(KillAtWrite())
-        settle(went_on(killed, attempts.display))
+        settle(went_on(killed, attempts.display, attempts.max_iter))
         within = killed_within(killed)
         if within.proven or killed.exit_code != KILLED or not kills_left:
             settle(within)
             break
     last = attempts.start(Nothing())
-    settle(went_on(last, attempts.display))
-    settle(finished(last))
+    settle(went_on(last, attempts.display, attempts.max_iter))
+    settle(finished(attempts.done))
     settle(history(attempts.done))
     settle(none_taken(attempts.halves, [claim for claim in claims if claim.name == WENT_ON]))
     again = attempts.start(Nothing())
@@ -125,13 +125,15 @@ def stopped(attempt: Attempt) -> Claim:
     return Claim("stopped", True, f"{text}, a whole snapshot of iteration {attempt.saved}")
 
 
-def went_on(attempt: Attempt, display: int) -> Claim:
+def went_on(attempt: Attempt, display: int, max_iter: int) -> Claim:
     """The training began where the newest whole pair is: nothing lost, nothing skipped.
 
-    ``display`` is the step between iterations that are told.
+    ``display`` is the step between iterations that are told, ``max_iter`` 0 where nobody knows.
     """
     wanted, first = attempt.begins_at, attempt.first
     text = f"{_start(attempt)}: the newest whole snapshot is of iteration {wanted}"
+    if first is None and attempt.exit_code == EXIT_OK and 0 < max_iter <= wanted:
+        return Claim(WENT_ON, True, f"{text}, and nothing was left to train")
     if first is None:
         return Claim(WENT_ON, False, f"{text}, and it trained nothing{_last_words(attempt)}")
     text += f", the first iteration told is {first}"
@@ -150,19 +152,24 @@ def killed_within(attempt: Attempt) -> Claim:
     if attempt.caught is None or attempt.exit_code != KILLED:
         text = f"{_start(attempt)}: it ended with exit code {attempt.exit_code}"
         return Claim(name, False, f"{text} before it wrote a snapshot{_last_words(attempt)}")
-    text = f"{_start(attempt)}: SIGKILL while {attempt.caught.name} was being written"
-    text += f" ({attempt.caught.bytes:,} bytes were there)"
+    text = f"{_start(attempt)}: SIGKILL while a snapshot was being written ({attempt.caught.name}"
+    text += f" had {attempt.caught.bytes:,} bytes)"
     if attempt.saved > attempt.begins_at:
         return Claim(name, False, f"{text}, but iteration {attempt.saved} was whole already")
     return Claim(name, True, f"{text}, at iteration {attempt.interrupted_at}")
 
 
-def finished(attempt: Attempt) -> Claim:
-    """It trained to exactly ``max_iter`` and left whole weights of it."""
+def finished(attempts: Sequence[Attempt]) -> Claim:
+    """The last start ended well, at exactly ``max_iter``, and whole weights of it are there.
+
+    It may have had nothing left to train: a kill can come after the final snapshot.
+    """
+    attempt = attempts[-1]
+    last = max(each.last for each in attempts)
+    max_iter = max(each.max_iter for each in attempts)
     text = f"{_start(attempt)}: exit code {attempt.exit_code}, the last iteration told is "
-    text += f"{attempt.last}, whole weights of iteration {attempt.saved}, "
-    text += f"max_iter {attempt.max_iter or 'unknown'}"
-    exact = 0 < attempt.max_iter == attempt.saved and attempt.last <= attempt.max_iter
+    text += f"{last}, whole weights of iteration {attempt.saved}, max_iter {max_iter or 'unknown'}"
+    exact = 0 < max_iter == attempt.saved and last <= max_iter
     if attempt.exit_code != EXIT_OK or not exact:
         return Claim("finished", False, text + _last_words(attempt))
     return Claim("finished", True, text)
