@@ -68,6 +68,23 @@ def test_only_files_of_this_run_are_its_results(tmp_path: Path) -> None:
     assert outcome.newest_weights(tmp_path, 4000) is None
 
 
+def test_the_log_is_no_file_of_tensorboard(tmp_path: Path) -> None:
+    folder = tmp_path / "log" / "run.0.tensorboard"
+    folder.mkdir(parents=True)
+    for path, age in ((tmp_path / "log" / "run.0.log", 2000), (folder / "position.json", 3000)):
+        path.touch()
+        os.utime(path, (age, age))
+
+    assert outcome.newest_log(tmp_path, 1500) == tmp_path / "log" / "run.0.log"
+
+
+def test_a_log_by_another_name_is_found_too(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "training.txt").touch()
+
+    assert outcome.newest_log(tmp_path, 0) == tmp_path / "log" / "training.txt"
+
+
 def test_an_older_runs_failure_is_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "failure"
     path.write_text("reason\n")

@@ -105,7 +105,9 @@ def newest_weights(output: Path, since: float) -> Path | None:
 
 
 def newest_log(output: Path, since: float) -> Path | None:
-    return newest(output / "log", ("*",), since)
+    """The launcher's, else whatever a main file wrote; TensorBoard's folders lie beside it."""
+    folder = output / "log"
+    return newest(folder, ("*.log",), since) or newest(folder, ("*",), since)
 
 
 def failure_text(output: Path, since: float) -> str:
