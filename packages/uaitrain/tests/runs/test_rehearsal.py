@@ -56,6 +56,7 @@ os.execvp("caffe", ["caffe", "train", "--solver=/data/solver.prototxt"])
 """A main file as people write it: real Caffe trains, nothing minds SIGTERM or old snapshots."""
 
 CODE = {
+    "silent.prototxt": SOLVER.replace("display: 1000", "display: 0"),
     "net.prototxt": NET,
     "solver.prototxt": SOLVER,
     "forgetful.py": FORGETFUL,
@@ -161,10 +162,11 @@ def test_the_users_own_solver_is_rehearsed_as_it_is(engine: Engine, spec: TrainS
         ({"solver": ""}, 100, "--iterations needs the solver"),
         ({}, 9, "--iterations 9"),
         ({"solver": "/data/other.prototxt"}, 100, "has no solver /data/other.prototxt"),
+        ({"solver": "/data/silent.prototxt"}, 0, "shows no iterations"),
         ({"solver": "/data/net.prototxt"}, 100, "cannot shorten /data/net.prototxt:2:1"),
     ],
 )
-def test_what_cannot_be_shortened_is_refused(
+def test_what_cannot_be_rehearsed_is_refused(
     engine: Engine, spec: TrainSpec, changes: dict[str, str], iterations: int, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):

@@ -18,6 +18,7 @@ from uaitrain.engines.engine import last_line
 from uaitrain.engines.facts import LocalFacts
 from uaitrain.engines.folders import give, make_folder
 from uaitrain.errors import UsageError
+from uaitrain.frameworks import prototxt
 from uaitrain.runs import local_test
 from uaitrain.runs.attempts import with_run_id
 from uaitrain.runs.identity import new_run_id
@@ -47,6 +48,8 @@ def prepared(
         job = with_run_id(local_test.prepare(own, accelerator, engine, facts), run_id)
         if iterations:
             job = _with_solver(job, spec.solver, scratch, engine, facts, iterations)
+        elif spec.solver:
+            _check_display(job, spec.solver, engine)
         yield job, own.output
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -59,6 +62,21 @@ def _check(spec: TrainSpec, iterations: int) -> None:
         raise UsageError(
             "--iterations needs the solver: it is the solver that is shortened",
             next_step="give --solver, or leave --iterations out",
+        )
+
+
+def _check_display(job: Job, solver: str, engine: Engine) -> None:
+    """Raises UsageError where no iteration would be told: the run would be trained for nothing."""
+    path = posixpath.join(WORK_DIR, solver)
+    try:
+        document = prototxt.parse(_read_inside(job, path, engine), prototxt.SOLVER, Path(path))
+    except UsageError:
+        return  # What is wrong with it is the run's to say.
+    if not document.problems and not document.message.display:
+        raise UsageError(
+            f"the solver {path} shows no iterations: what the run does could not be seen",
+            allowed="a display of 1 or more",
+            next_step="add --iterations N, which also makes the rehearsal short",
         )
 
 
