@@ -185,6 +185,7 @@ def test_a_run_that_cannot_be_started_leaves_no_trace(job: Job, engine: Engine) 
     [
         (("--partition", "gpu"), "--partition is for runs on slurm, not on local"),
         (("--nodes", "2"), "--nodes 2"),
+        (("--pack", "--nodes", "2"), "--nodes 2"),
         (("--nodes", "0"), "--nodes 0"),
         (("--time", "soon"), "not a time: 'soon'"),
         (("--time", "1h"), "neither Docker nor Podman ends a run in time"),
@@ -207,3 +208,4 @@ def test_what_cannot_be_is_refused_in_one_message(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("error:") == 1
+    assert not (job.folder / "uaitrain.log").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from uaitrain.backends import Backend, State, Status
 from uaitrain.errors import BackendError, UaitrainError
 from uaitrain.runs import told
 from uaitrain.runs.cancelling import cancel
+from uaitrain.runs.following import follow
 from uaitrain.runs.refresh import Connect, options_of, refresh
 from uaitrain.runs.run import SUBMITTING
 from uaitrain.runs.store import Store
@@ -186,6 +187,40 @@ def test_options_are_completed_when_an_update_brought_new_ones() -> None:
     run = a_run(options={"local.engine": "podman", "local.gone": "x"})
 
     assert options_of(run) == {"local.engine": "podman", "local.network": ""}
+
+
+def test_who_follows_is_told_of_a_log_that_cannot_be_read(store: Store) -> None:
+    class NoLog(Scripted):
+        def logs(self, handle: str, *, follow: bool) -> Iterator[str]:
+            raise BackendError("no log")
+
+    run = running()
+    store.add(run)
+    place = NoLog({run.handle: _status(run.handle, State.RUNNING)})
+    with pytest.raises(BackendError, match="no log"):
+        follow(store, run, print, _connecting(local=place))
+    place.statuses = {run.handle: _status(run.handle, State.STOPPED, 143)}
+
+    assert follow(store, run, print, _connecting(local=place)).state == "stopped"
+
+
+def test_lines_are_shown_once_when_a_backend_starts_a_run_again(store: Store) -> None:
+    class Restarted(Scripted):
+        def logs(self, handle: str, *, follow: bool) -> Iterator[str]:
+            first, *more = LOG.splitlines()
+            yield first
+            if self.asked:
+                yield from more
+                self.statuses = {handle: _status(handle, State.SUCCEEDED, 0)}
+
+    run = running()
+    store.add(run)
+    shown: list[str] = []
+    place = Restarted({run.handle: _status(run.handle, State.QUEUED)})
+    ended = follow(store, run, shown.append, _connecting(local=place))
+
+    assert shown == LOG.splitlines()
+    assert (ended.state, ended.iteration, ended.loss) == ("succeeded", 200, 0.5)
 
 
 REFUSED = BackendError("the cluster said no")

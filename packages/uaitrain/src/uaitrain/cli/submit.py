@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
-import time
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from uaitrain.spec import CPU, GPU, TrainSpec
 if TYPE_CHECKING:
     from uaitrain.access import Access
     from uaitrain.runs.run import Run
+    from uaitrain.runs.starting import Start
     from uaitrain.runs.store import Store
 
 _DESCRIPTION = """\
@@ -105,10 +104,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     _check_flags(arguments)
     spec = settings.spec_from(arguments)
     access = access_from(arguments, spec.target.host)
-    options = _options(spec, arguments.backend)
     if arguments.resume:
-        return _resume(arguments, spec, options, console)
-    return _start(arguments, spec, options, access, console)
+        start = _resumed(arguments, spec, console)
+    else:
+        start = _started(arguments, spec, access, console)
+    if arguments.dry_run:
+        if arguments.json:
+            console.json(start.request.to_json())
+        console.out(start.request.show().rstrip("\n"))
+        return EXIT_OK
+    return _send(arguments, start, console)
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:
@@ -124,69 +129,25 @@ def _check_flags(arguments: argparse.Namespace) -> None:
             )
 
 
-def _options(spec: TrainSpec, backend: str) -> dict[str, Any]:
-    from uaitrain.ship_settings import table
-
-    return {setting.key: spec.ship[setting.key] for setting in table(backend)}
-
-
-def _start(
-    arguments: argparse.Namespace,
-    spec: TrainSpec,
-    options: dict[str, Any],
-    access: Access,
-    console: Console,
-) -> int:
+def _started(
+    arguments: argparse.Namespace, spec: TrainSpec, access: Access, console: Console
+) -> Start:
     from uaitrain.access import Registries
-    from uaitrain.backends import connect
-    from uaitrain.runs import packed, shipping
-    from uaitrain.runs.identity import new_run_id
-    from uaitrain.runs.run import Run
-    from uaitrain.runs.submitter import this_process
+    from uaitrain.runs import starting
 
     backend = arguments.backend
-    accelerator = arguments.accelerator or (CPU if backend == "local" else GPU)
-    place = connect(backend, options)
-    now = time.time()
-    wanted = shipping.Wanted(backend, accelerator, new_run_id(spec.target.image, now), "")
-    # Whatever the settings have that cannot be is told before anything is packed or asked.
-    job = shipping.plan(spec, wanted, os.environ)
+    accelerator = arguments.accelerator or starting.default_accelerator(backend)
     if arguments.pack:
-        _pack(spec, backend, options, access, console)
-    image = packed.find(spec, accelerator, backend, options, Registries(access))
-    job = replace(job, image=image.reference)
-    request = place.render(job)
-    if arguments.dry_run:
-        return _show(arguments, request, console)
-    data, output = shipping.places(spec, backend)
-    run = Run(
-        run_id=job.run_id,
-        name=spec.target.image,
-        backend=backend,
-        options=options,
-        job=job,
-        image=image.name,
-        digest=image.digest,
-        data=data,
-        output=output,
-        created=now,
-        updated=now,
-        submitter=this_process(),
-    )
-    return _send(arguments, place, request, run, console, again=False)
+        # What cannot be sent is not packed first.
+        starting.check(spec, backend, accelerator)
+        _pack(spec, starting.options_from(spec, backend), access, console, here=backend == "local")
+    return starting.first(spec, backend, accelerator, Registries(access))
 
 
-def _resume(
-    arguments: argparse.Namespace, spec: TrainSpec, options: dict[str, Any], console: Console
-) -> int:
-    from uaitrain.backends import connect
+def _resumed(arguments: argparse.Namespace, spec: TrainSpec, console: Console) -> Start:
     from uaitrain.cli.runs import fresh
-    from uaitrain.runs import shipping
-    from uaitrain.runs.refresh import options_of
+    from uaitrain.runs.starting import once_more
     from uaitrain.runs.store import Store
-    from uaitrain.runs.submission import CAN_GO_ON
-    from uaitrain.runs.submitter import this_process
-    from uaitrain.ship_settings import table
 
     for flag, name in _FIXED_BY_RESUME.items():
         if getattr(arguments, name, None):
@@ -196,52 +157,17 @@ def _resume(
             )
     store = Store()
     before = fresh(store, store.find(arguments.resume), console)
-    if before.name != spec.target.image:
-        raise UsageError(
-            f"{before.run_id} is a run of {before.name}, and this is the job {spec.target.image}",
-            next_step="call it in the folder of that job, or with its --file",
-        )
-    if before.state not in CAN_GO_ON:
-        raise UsageError(
-            f"{before.run_id} is {before.state}",
-            allowed="a run that is " + ", ".join(CAN_GO_ON),
-            next_step=f"uaitrain show {before.run_id}",
-        )
-    if arguments.backend == before.backend:
-        defaults = {setting.key: setting.default for setting in table(before.backend)}
-        was = options_of(before)
-        options = {k: was[k] if options[k] == defaults[k] else options[k] for k in defaults}
-    places = {"run.data": before.data, "run.output": before.output}
-    spec = replace(spec, ship={**spec.ship, **places})
-    accelerator = GPU if before.job.gpus else CPU
-    wanted = shipping.Wanted(arguments.backend, accelerator, before.run_id, before.job.image)
-    job = shipping.resumed(before.job, shipping.plan(spec, wanted, os.environ))
-    place = connect(arguments.backend, options)
-    request = place.render(job)
-    if arguments.dry_run:
-        return _show(arguments, request, console)
-    run = replace(
-        before, backend=arguments.backend, options=options, job=job, submitter=this_process()
-    )
-    return _send(arguments, place, request, run, console, again=True)
-
-
-def _show(arguments: argparse.Namespace, request: Any, console: Console) -> int:
-    if arguments.json:
-        console.json(request.to_json())
-    console.out(request.show().rstrip("\n"))
-    return EXIT_OK
+    return once_more(spec, arguments.backend, before)
 
 
 def _pack(
-    spec: TrainSpec, backend: str, options: dict[str, Any], access: Access, console: Console
+    spec: TrainSpec, options: Mapping[str, Any], access: Access, console: Console, *, here: bool
 ) -> None:
     """Pack to where the backend takes the image from."""
     from uaitrain.destinations import PackOptions
     from uaitrain.flow import pack
 
     layout = options.get("slurm.layout")
-    here = backend == "local"
     chosen = PackOptions(
         folder=Path.cwd(),
         access=access,
@@ -254,26 +180,19 @@ def _pack(
         console.note(f"{accelerator} image -> {report.place}: {report}")
 
 
-def _send(
-    arguments: argparse.Namespace,
-    place: Any,
-    request: Any,
-    run: Run,
-    console: Console,
-    *,
-    again: bool,
-) -> int:
+def _send(arguments: argparse.Namespace, start: Start, console: Console) -> int:
     from uaitrain.cli.main import Terminated
     from uaitrain.runs.store import Store
     from uaitrain.runs.submission import send
 
-    if hasattr(place, "progress"):
+    run = start.run
+    if hasattr(start.place, "progress"):
         # A backend that unpacks images here shows how far it is.
-        place.progress = console.progress
+        start.place.progress = console.progress
     store = Store()
     console.note(f"submitting {run.run_id} to {run.backend}")
     try:
-        sent = send(store, place, request, run, again=again)
+        sent = send(store, start.place, start.request, run, again=start.again)
     except (KeyboardInterrupt, Terminated):
         console.note(f"uaitrain show {run.run_id} tells whether it was sent")
         raise

@@ -32,17 +32,23 @@ def follow(
     record = Record()
     shown = 0
     while True:
-        lines = 0
-        for line, _ in watch(backend.logs(run.handle, follow=True), record):
-            lines += 1
-            # Asked once more, a backend begins with the first line.
-            if lines > shown:
-                show(line)
+        lines, failure = 0, None
+        try:
+            for line, _ in watch(backend.logs(run.handle, follow=True), record):
+                lines += 1
+                # Asked once more, a backend begins with the first line.
+                if lines > shown:
+                    show(line)
+        except UaitrainError as error:
+            failure = error
         shown = max(shown, lines)
         asked = time.time()
         status = backend.status([run.handle])[run.handle]
+        # A run that is over may have been taken away together with its log.
         if status.state.is_over or status.state is State.UNKNOWN:
             break
+        if failure:
+            raise failure
         time.sleep(_LOOK_SECONDS)
     values = told.values_of(record).changes()
     ended = learnt(run, status, asked)
