@@ -4,12 +4,14 @@ Docker."""
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import signal
 from pathlib import Path
 
 import pytest
-from support.engines import RunningDocker
+from support.engines import RunningDocker, RunningPodman
 from support.shipped import IMAGE, Job, packed_job, write_settings
 from uaitrain.engines import Engine
 from uaitrain.oci.image import Image
@@ -146,6 +148,30 @@ def test_whoever_stops_following_leaves_the_run_alone(job: Job) -> None:
         rest, _ = process.communicate(timeout=60)
     assert rest == "snapshot\n"
     assert process.returncode == 0
+
+
+def test_the_same_in_rootless_podman(podman_engine: RunningPodman, tiny: Image) -> None:
+    engine, folder = podman_engine.engine, podman_engine.home / "typed"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "output").mkdir()
+    job = packed_job(engine, tiny, folder, "--wait")
+    for path in (folder, folder / "data", folder / "output"):
+        os.chown(path, podman_engine.uid, podman_engine.gid)
+    # Stands for that user's login: podman is called as that user, with that user's folders.
+    program = folder / "bin" / "podman"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(engine.words)} "$@"\n')
+    program.chmod(0o755)
+    job.environment["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    run = job.submit("--container-engine", "podman")
+    told = job.wait_for(run, lambda told: told["iteration"] == 10)
+
+    assert told["handle"] == f"podman/{run}"
+    assert run in _containers(engine)
+    assert job.call("cancel", run).returncode == 0
+    assert run not in _containers(engine)
+    assert (folder / "output" / "kept").stat().st_uid == podman_engine.uid
+    again = job.call("submit", "local", "--resume", run, "--follow")
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "going on")
 
 
 def test_a_secret_reaches_the_run_and_nothing_that_is_shown(job: Job, engine: Engine) -> None:
