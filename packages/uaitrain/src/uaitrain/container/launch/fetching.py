@@ -24,12 +24,7 @@ PATIENCE_SECONDS = 60  # with a store that does not answer
 PAUSE_SECONDS = 3
 SPARE_BYTES = 64 << 20  # left free on the disk
 ROUNDS = 3  # for a place that changes while it is copied
-QUICK = ["--retries=1", "--low-level-retries=3", "--contimeout=10s", "--timeout=30s"]
 FLAGS = [
-    "--retries=2",
-    "--low-level-retries=5",
-    "--contimeout=10s",
-    "--timeout=60s",
     "--transfers=8",
     "--checkers=16",
     "--exclude=/" + MARKER,

@@ -22,6 +22,8 @@ PART = ".uaitrain-part"
 """How files end that are still being written; rclone takes 16 characters at most."""
 
 STATS_SECONDS = 5
+ONCE = ["--retries=1", "--low-level-retries=1", "--contimeout=10s", "--timeout=30s"]
+"""Whoever calls decides what is tried again and how long: rclone's own would take minutes."""
 
 MISSING = "it does not exist"
 REFUSED = "the credentials are refused"
@@ -35,7 +37,7 @@ CAUSES = (
     (REFUSED, r"SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|Forbidden|StatusCode: 40[13]"
               r"|InvalidToken|ExpiredToken|no EC2 IMDS role|failed to refresh cached credentials"),
     (MISSING, r"NoSuchBucket|directory not found|InvalidBucketName"),
-    (FULL, r"no space left on device|disk quota exceeded"),
+    (FULL, r"no space left on device|disk quota exceeded|too big for remaining disk"),
     (CHANGED, r"source file is being updated|corrupted on transfer|object not found|NoSuchKey"
               r"|PreconditionFailed|sizes differ|hash(es)? differ"),
     (UNREACHABLE, r"dial tcp|connection re|no such host|timeout|timed out|StatusCode: (0|5\d\d)\b"
@@ -43,7 +45,7 @@ CAUSES = (
 )  # fmt: skip
 """What the mover's messages mean; the first that fits counts."""
 
-DETAIL = re.compile(r"StatusCode: \d+|api error .*|dial tcp.*|no space left on device|x509.*")
+DETAIL = re.compile(r"api error .*|dial tcp.*|no space left on device|x509.*|StatusCode: \d+")
 
 Object = collections.namedtuple("Object", "path size time md5")
 """A file of a place; `time` as the store writes it, `md5` empty where the store has none."""
@@ -101,7 +103,7 @@ class Mover(object):
 
     def delete(self, place, names):
         """Delete `names` below `place`; one that is not there is no trouble."""
-        self._talk(["delete", place.remote, "--verbose", "--retries=1"], names, None)
+        self._talk(["delete", place.remote, "--verbose"], names, None)
 
     def stop(self):
         """End what runs; every call from now on raises Trouble(STOPPED)."""
@@ -138,7 +140,7 @@ class Mover(object):
         if self.nice and os.path.exists("/usr/bin/nice"):
             program = ["/usr/bin/nice", "-n", "19"] + program
         # In its own memory alone: no file has a say, and none is written.
-        words = program + words + ["--config=", "--use-json-log"]
+        words = program + words + ["--config=", "--use-json-log"] + ONCE
         options = {"stderr": stderr, "env": self.access.environment, "close_fds": True}
         if sys.version_info[0] > 2:
             options["start_new_session"] = True

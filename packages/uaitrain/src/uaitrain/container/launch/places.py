@@ -67,7 +67,8 @@ def parse(text, variable):
     if found:
         bucket, prefix = found.group(1), clean(found.group(2) or "", variable)
         path = "/".join(part for part in (bucket, prefix) if part)
-        return Place("s3://" + path, "%s:%s" % (REMOTE, path), bucket=bucket)
+        # By the slash rclone knows a folder, and does not ask whether it is a file.
+        return Place("s3://" + path, "%s:%s/" % (REMOTE, path), bucket=bucket)
     found = REMOTE_NAME.match(text)
     if found:
         name, path = found.group(1), found.group(2) or ""

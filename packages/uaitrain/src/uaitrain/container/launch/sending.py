@@ -14,7 +14,7 @@ import time
 
 import mover as movers
 import outgoing
-from fetching import PAUSE_SECONDS, QUICK, patient, read_json, write_json
+from fetching import PAUSE_SECONDS, patient, read_json, write_json
 from outgoing import FILE, LOG, MODEL, RUN, RUN_FOLDER, STATE
 from places import EXIT_RESULTS, EXIT_STOPPED, StagingError, local
 
@@ -38,7 +38,7 @@ class Sender(object):
         self.say = lambda text: say("results: " + text)
         self.ledger = "%s/%s%s" % (RUN_FOLDER, mine.own, "sent.json")
         self.sent = {}
-        self.flags = QUICK + BESIDE
+        self.flags = BESIDE
         self.thread = None
         self.wake = None
 
@@ -61,7 +61,7 @@ class Sender(object):
             os.write(self.wake[1], b".")
             self.thread.join()
         self.mover.nice = False
-        self.flags = QUICK + ALONE
+        self.flags = ALONE
         hold = [last] if last else []
         self._insist(lambda: self.round(final=True, hold=hold))
         if last:

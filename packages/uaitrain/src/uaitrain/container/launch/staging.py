@@ -19,7 +19,7 @@ import re
 
 import mover as movers
 import outgoing
-from fetching import QUICK, Fetch, patient, read_json, same_folder
+from fetching import Fetch, patient, read_json, same_folder
 from places import (
     EXIT_RESULTS,
     EXIT_STOPPED,
@@ -148,7 +148,7 @@ class Stager(object):
 
     def _fetch(self, paths, flags=()):
         into = local(self.output)
-        patient(lambda: self.mover.copy(self.target, into, paths, QUICK + list(flags)))
+        patient(lambda: self.mover.copy(self.target, into, paths, flags))
 
     def _ledger(self):
         """The sizes of the snapshots that the run's launchers have told of."""
