@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -148,6 +149,12 @@ class RunningSlurm:
             assert time.monotonic() < deadline, f"never: {what}\n{self.logs()}"
             time.sleep(0.05)
 
+    def hurry(self, job: str) -> None:
+        """Let a requeued job begin now. Slurm would wait for two minutes; and for some seconds
+        it must, because a node takes no job again in the second in which it gave it back."""
+        time.sleep(2)
+        self.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+
     def nodes_are_idle(self) -> bool:
         told = self.ask("sinfo", "--noheader", "--Node", "--format=%N %t").stdout.split("\n")
         return {line for line in told if line} == {f"{name} idle" for name in NODES}
@@ -259,10 +266,10 @@ def normal_user(home: Path) -> Iterator[User]:
     """A user made for the time of the block, who owns ``home``."""
     for user in pwd.getpwall():
         # A session that was killed could not remove its user.
-        owner = re.fullmatch(r"uaislurm-([0-9]+)", user.pw_name)
+        owner = re.fullmatch(r"uaislurm-([0-9]+)-[0-9a-f]+", user.pw_name)
         if owner and not Path("/proc", owner[1]).exists():
             subprocess.run(["userdel", "--force", user.pw_name], check=True, capture_output=True)
-    name = f"uaislurm-{os.getpid()}"
+    name = f"uaislurm-{os.getpid()}-{secrets.token_hex(2)}"
     subprocess.run(
         ["useradd", "--no-create-home", "--home-dir", str(home), name],
         check=True,

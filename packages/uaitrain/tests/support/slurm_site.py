@@ -81,7 +81,7 @@ class Site:
         def over() -> bool:
             status = backend.status([handle])[handle]
             if status.state is State.QUEUED and status.reason == "BeginTime":
-                self.cluster.ask("scontrol", "update", f"JobId={handle}", "StartTime=now")
+                self.cluster.hurry(handle)
             return status.state.is_over
 
         self.cluster.wait_until(over, f"{handle} is over")

@@ -369,11 +369,11 @@ def test_the_list_has_the_newest_run_first(site: Site) -> None:
 
 def test_a_run_whose_record_was_never_written_is_found_in_the_queue(site: Site) -> None:
     """As when ``submit`` is killed after Slurm took the job."""
-    backend, handle = site.submit(site.script("exit 3"))
+    backend, handle = site.submit(site.script("exit 3", run_id="lost-run"))
     (backend.options.folder / "jobs" / f"{handle}.json").unlink()
     (found,) = backend.list()
 
-    assert (found.handle, found.run_id) == (handle, "test-run")
+    assert (found.handle, found.run_id) == (handle, "lost-run")
     assert site.wait_until_over(backend, handle).exit_code == 3
 
 

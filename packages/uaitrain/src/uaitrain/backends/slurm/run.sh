@@ -317,8 +317,11 @@ main() {
   code=$?
   if ((code > 128 && code != 143 && ${SLURM_RESTART_COUNT:-0} < retries)) && [[ -z $stopped ]]; then
     say "the run was ended from outside ($code); it goes on in a new attempt"
-    # Slurm ends this script then.
-    scontrol requeue "$SLURM_JOB_ID" && sleep 60 && exit "$code"
+    if scontrol requeue "$SLURM_JOB_ID"; then
+      # Slurm ends this script; what it leaves behind would count for the next attempt.
+      sleep 60
+      exit "$code"
+    fi
   fi
   printf '%s\n' "$code" >"$state/exit.part" && mv "$state/exit.part" "$state/exit"
   exit $code
