@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,22 @@ code=$?
 [[ $1 != run ]] || kill -KILL $PPID
 exit $code
 """
+
+
+# Docker that takes its time to start a run.
+SLOW_DOCKER = """#!/bin/bash
+[[ $1 != run ]] || {{ touch "{folder}/asked"; exec sleep 600; }}
+exec "{docker}" "$@"
+"""
+
+
+def _in_place_of_docker(text: str, folder: Path) -> str:
+    """The PATH on which ``docker`` is that script."""
+    program = folder / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(text.format(docker=shutil.which("docker"), folder=folder))
+    program.chmod(0o755)
+    return f"{program.parent}:{os.environ['PATH']}"
 
 
 @pytest.fixture
@@ -76,12 +93,7 @@ def test_a_submit_that_dies_after_sending_loses_nothing(
     (tmp_path / "job").mkdir()
     job = packed_job(docker_engine.engine, tiny, tmp_path / "job")
     write_settings(job.folder, "--wait")
-    deadly = tmp_path / "bin" / "docker"
-    deadly.parent.mkdir()
-    deadly.write_text(DEADLY_DOCKER.format(docker=shutil.which("docker")))
-    deadly.chmod(0o755)
-    path = f"{deadly.parent}:{job.environment['PATH']}"
-    died = job.call("submit", "local", PATH=path)
+    died = job.call("submit", "local", PATH=_in_place_of_docker(DEADLY_DOCKER, tmp_path))
 
     assert died.returncode == -signal.SIGKILL
     (run,) = json.loads(job.call("runs", "--wait", "0", "--json").stdout)
@@ -89,3 +101,25 @@ def test_a_submit_that_dies_after_sending_loses_nothing(
     (run,) = json.loads(job.call("runs", "--json").stdout)
     assert (run["state"], run["handle"]) == ("running", f"docker/{run['run_id']}")
     assert job.call("cancel", run["run_id"]).returncode == 0
+
+
+def test_a_submit_that_is_interrupted_says_what_became_of_the_run(
+    docker_engine: RunningDocker, tiny: Image, tmp_path: Path
+) -> None:
+    (tmp_path / "job").mkdir()
+    job = packed_job(docker_engine.engine, tiny, tmp_path / "job")
+    path = job.environment["PATH"]
+    job.environment["PATH"] = _in_place_of_docker(SLOW_DOCKER, tmp_path)
+    with job.start("submit", "local") as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "asked").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    job.environment["PATH"] = path
+    (run,) = json.loads(job.call("runs", "--json").stdout)
+
+    assert process.returncode == 130
+    assert f"uaitrain show {run['run_id']} tells whether it was sent" in said
+    assert (run["state"], run["reason"]) == ("failed", "it was never sent")

@@ -47,9 +47,10 @@ def values_from_file(path: Path) -> Values:
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
-        text = file.read(_HEAD_BYTES)
-        file.seek(max(_HEAD_BYTES, size - _TAIL_BYTES))
-        text += file.read(_TAIL_BYTES)
+        head = file.read(_HEAD_BYTES)
+        start = file.seek(max(_HEAD_BYTES, size - _TAIL_BYTES))
+        # Halves of two lines are no line.
+        text = head + (b"\n" if start > len(head) else b"") + file.read(_TAIL_BYTES)
     return values_from(text.decode(errors="replace").splitlines())
 
 
