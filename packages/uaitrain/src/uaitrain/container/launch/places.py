@@ -146,7 +146,7 @@ class Access(object):
         self.environment = {name: given[name] for name in given if PASSED.match(name)}
         self.environment["HOME"] = "/nonexistent"  # no file there has a say
         program = given.get("UAITRAIN_MOVER") or MOVER
-        bundle = os.path.join(os.path.dirname(program), "cacert.pem")
+        bundle = os.path.join(os.path.dirname(program), "ca-bundle.crt")
         if not any(os.path.exists(path) for path in CERTIFICATES) and os.path.exists(bundle):
             self.environment.setdefault("SSL_CERT_FILE", bundle)
         self.program = program
