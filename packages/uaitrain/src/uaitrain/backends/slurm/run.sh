@@ -323,6 +323,8 @@ main() {
       exit "$code"
     fi
   fi
+  # After a stop Slurm may start the job again; a sweep's other tasks may still need them.
+  [[ $code == 143 || -n $task ]] || rm -f "$secrets"
   printf '%s\n' "$code" >"$state/exit.part" && mv "$state/exit.part" "$state/exit"
   exit $code
 }
