@@ -140,14 +140,18 @@ def python2() -> tuple[str, dict[str, str]]:
 
 
 @contextmanager
-def running_store(mover: Path, folder: Path) -> Iterator[Store]:
+def running_store(mover: Path, folder: Path, *more: str) -> Iterator[Store]:
+    """``more`` are further options of ``rclone serve s3``."""
     (folder / BUCKET).mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     said = folder.parent / "server.log"
     with said.open("wb") as output:
         server = subprocess.Popen(
-            [str(mover), "serve", "s3", "--config=", f"--addr=127.0.0.1:{port}", "--dir-cache-time=0", str(folder)],
+            [
+                *(str(mover), "serve", "s3", "--config=", f"--addr=127.0.0.1:{port}"),
+                *("--dir-cache-time=300ms", *more, str(folder)),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

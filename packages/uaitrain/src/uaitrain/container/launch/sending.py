@@ -37,7 +37,7 @@ class Sender(object):
         self.mine = mine
         self.say = lambda text: say("results: " + text)
         self.ledger = "%s/%s%s" % (RUN_FOLDER, mine.own, "sent.json")
-        self.sent = {}
+        self.sent = {}  # stamps by path; None where only a try is known of
         self.flags = BESIDE
         self.thread = None
         self.wake = None
@@ -137,6 +137,8 @@ class Sender(object):
         except movers.Trouble as trouble:
             arrived = trouble.done.intersection(paths)
             troubles.append(trouble)
+            for path in paths:
+                self.sent.setdefault(path, None)  # it may be there, though nobody said so
         self.sent.update((path, files[path]) for path in arrived)
         if troubles and troubles[-1].kind in HOPELESS:
             raise troubles[-1]
@@ -172,13 +174,13 @@ class Sender(object):
         deadline = time.time() + GIVE_UP_SECONDS
         told = ""
         while True:
-            count = len(self.sent)
+            before = dict(self.sent)
             try:
                 return send()
             except movers.Trouble as trouble:
                 if trouble.kind == movers.STOPPED:
                     raise StagingError(EXIT_STOPPED, "stopped while results were sent")
-                if len(self.sent) > count:
+                if self.sent != before:
                     deadline = time.time() + GIVE_UP_SECONDS
                 waits = trouble.kind in (movers.UNREACHABLE, movers.CHANGED)
                 if not waits or time.time() > deadline:
