@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.bases import BuiltBase
 from support.engines import RunningDocker
-from support.shipped import MAX_ITER, NET, SOLVER, Job, packed_job, write_settings
+from support.shipped import ENDLESS, NET, Job, packed_job, solver, write_settings
 from uaitrain.oci.image import Image
 
 # Docker as it is, but whoever started a run dies before he learns that it was started.
@@ -47,9 +47,10 @@ def caffe_job(docker_engine: RunningDocker, caffe_base: BuiltBase, tmp_path: Pat
     (tmp_path / "code").mkdir()
     (tmp_path / "data").mkdir()
     (tmp_path / "code" / "net.prototxt").write_text(NET)
-    (tmp_path / "code" / "solver.prototxt").write_text(SOLVER)
+    # Beside the image, so that the same run can be endless first and have an end later.
+    (tmp_path / "data" / "solver.prototxt").write_text(solver(ENDLESS))
     (tmp_path / "uaitrain.toml").write_text(
-        f'image = "real"\nsolver = "/data/solver.prototxt"\n'
+        f'image = "real"\nsolver = "/data/data/solver.prototxt"\n'
         f'[base]\ncpu = "{caffe_base.oci}"\ngpu = "{caffe_base.oci}"\n'
     )
     environment = {**os.environ, **docker_engine.engine.environment}
@@ -68,18 +69,20 @@ def test_a_real_training_is_cancelled_and_goes_on_to_its_last_iteration(
 
     assert run not in engine.answer("ps", "--all", "--format", "{{.Names}}").split()
     assert stopped["state"] == "cancelled"
-    assert 500 <= stopped["iteration"] < MAX_ITER
+    assert stopped["iteration"] >= 500
     (state,) = output.glob("*.solverstate")
     kept = int(state.stem.rpartition("_")[2])
+    end = (kept // 100 + 7) * 100
 
+    (caffe_job.folder / "data" / "solver.prototxt").write_text(solver(end))
     again = caffe_job.call("submit", "local", "--resume", run, "--follow", "--json")
     assert again.returncode == 0, again.stderr
     told = json.loads(again.stdout)
 
     assert (told["run_id"], told["state"], told["exit_code"]) == (run, "succeeded", 0)
-    assert (told["iteration"], told["max_iter"]) == (MAX_ITER, MAX_ITER)
+    assert (told["iteration"], told["max_iter"]) == (end, end)
     assert told["accuracy"] == 1.0
-    assert (output / f"small_iter_{MAX_ITER}.caffemodel").exists()
+    assert (output / f"small_iter_{end}.caffemodel").exists()
     log = (output / "log" / f"{run}.0.log").read_text()
     assert f"--snapshot=/data/output/small_iter_{kept}.solverstate" in log
     # The container is gone, and the log is read from the output folder.

@@ -56,12 +56,16 @@ layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "acc
   include { phase: TEST } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
 """
-MAX_ITER = 20_000
-SOLVER = f"""
+ENDLESS = 100_000_000
+"""Iterations that no test waits for: such a training ends when it is told to."""
+
+
+def solver(max_iter: int) -> str:
+    """For ``NET``, which real Caffe trains at thousands of iterations a second."""
+    return f"""
 net: "/data/net.prototxt" test_iter: 1 test_interval: 500 base_lr: 0.5 lr_policy: "fixed"
-display: 100 max_iter: {MAX_ITER} snapshot_prefix: "/data/output/small" solver_mode: CPU
+display: 100 max_iter: {max_iter} snapshot_prefix: "/data/output/small" solver_mode: CPU
 """
-"""A net that real Caffe trains within seconds, and its solver."""
 
 
 @dataclass(frozen=True)

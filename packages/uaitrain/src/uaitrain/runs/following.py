@@ -85,8 +85,10 @@ def lines_of(
         for number, line in enumerate(lines):
             if number >= start:
                 yield line
-    except UaitrainError:
+    except UaitrainError as error:
         if file is None:
+            if is_uri(run.output):
+                error.next_step = f"it may be in {run.output}/log/{run.run_id}.0.log"
             raise
         kept = told.file_lines(file)
         yield from kept if tail is None else _last(kept, tail)
