@@ -240,7 +240,7 @@ wait_for() {
   trap "stopped=1; $2" TERM
   [[ -z $early ]] || { stopped=1 && "$2"; }
   exec {never}<> <(:)
-  while kill -0 "$1" 2>/dev/null; do read -r -t 1 -u "$never"; done
+  while kill -0 "$1" 2>/dev/null; do read -r -t 0.2 -u "$never"; done
   exec {never}<&-
   trap 'early=1' TERM
   wait "$1"
