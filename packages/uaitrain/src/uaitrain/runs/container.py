@@ -28,7 +28,8 @@ case $name in
   bash|sh) read -r child rest </proc/1/task/1/children; kill -TERM "$child" ;;
   *) kill -TERM 1 ;;
 esac"""
-"""Tell the training to stop. A shell that waits for it as process 1 would ignore the signal."""
+"""Tell the training to stop. The launcher passes it on; a shell that waits as process 1, in images
+without a launcher, would ignore it."""
 
 _GUARD = """\
 read -r _ && exit
