@@ -88,8 +88,7 @@ def test_a_fetch_that_was_killed_goes_on_with_what_is_missing(stage: Stage) -> N
     whole = {name: data for name, data in held(stage.data).items() if name in files}
     assert 10 < len(whole) < 40
     assert all(files[name] == data for name, data in whole.items())
-    stage.store.line.bytes_per_second = 0
-    stage.store.line.reset()
+    stage.store.line.renew()
 
     assert stage.run("data") == 0, stage.said
 

@@ -209,8 +209,7 @@ def test_results_that_were_being_sent_at_a_kill_are_not_sent_twice(stage: Stage)
     stage.kill()
     there = set(names) & set(sent(stage))
     assert 5 < len(there) < 30
-    stage.store.line.bytes_per_second = 0
-    stage.store.line.reset()
+    stage.store.line.renew()
 
     train(stage)
     assert end(stage) == 0, stage.said

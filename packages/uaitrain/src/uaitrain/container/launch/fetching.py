@@ -76,13 +76,13 @@ class Fetch(object):
         for _ in range(ROUNDS):
             self._check_space(wanted)
             self._copy(wanted)
-            if not self._missing(wanted):
+            copied, wanted = wanted, patient(self._list)
+            if copied == wanted:
                 break
-            self.say("%s changed while it was copied; looking again" % self.place.shown)
-            wanted = patient(self._list)
+            self.say("%s changed while it was copied; copying what changed" % self.place.shown)
         missing = self._missing(wanted)
-        if missing:
-            raise movers.Trouble(movers.CHANGED, missing[0])
+        if copied != wanted or missing:
+            raise movers.Trouble(movers.CHANGED, missing[0] if missing else "")
         remove_parts(self.folder)
         write_json(self.marker, self._description(wanted))
         by_md5 = len([one for one in wanted.values() if one.md5 or self.place.folder])
