@@ -23,6 +23,7 @@ from uaitrain.sinks.registry import RegistrySink
 
 CONTRACT = """\
 echo "uid=$(id -u) pid=$$ cwd=$(pwd) image=$FROM_IMAGE job=$FROM_JOB run=$UAITRAIN_RUN_ID"
+ls /run/uaitrain
 echo "nodes=$UAITRAIN_NODES rank=$UAITRAIN_RANK secret=$TOKEN"
 df -m /dev/shm
 cat /data/data/input
@@ -63,6 +64,7 @@ def check_contract(lines: list[str]) -> None:
     assert "uid=0 pid=1 cwd=/data image=yes job=it's $HOME run=test-run" in said
     assert "nodes=1 rank=0 secret=hush 'hush'" in said
     assert re.search(r"\n(tmpfs|shm) +64 ", said), said
+    assert "secrets" not in lines, "the node's copy is gone by then"
     for fact in ("the input", "tmp is writable", "data is read-only"):
         assert fact in said
 

@@ -58,7 +58,7 @@ def _system(shm_bytes: int) -> list[dict[str, Any]]:
         _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666"),
         _mount("/dev/shm", "tmpfs", "shm", *shm),  # noqa: S108 the container's
         _mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro"),
-        _mount("/run/uaitrain", "bind", "@SCRATCH@/run", "rbind", "ro"),
+        _mount("/run/uaitrain", "bind", "@SCRATCH@/run", "rbind", "rw"),
         _mount("/tmp", "bind", "@SCRATCH@/tmp", "rbind", "rw"),  # noqa: S108 the container's
         _mount("/var/tmp", "bind", "@SCRATCH@/tmp", "rbind", "rw"),  # noqa: S108 the container's
         _mount("/etc/hosts", "bind", "/etc/hosts", "rbind", "ro"),

@@ -35,7 +35,7 @@ write_start() {
     printf ' || exit 1\nexec env -i'
     for each in "${environment[@]}"; do word "$each"; done
     [[ ! -e $scratch/run/secrets ]] ||
-      printf ' /bin/sh -c '\''. /run/uaitrain/secrets; exec "$@"'\'' sh'
+      printf ' /bin/sh -c '\''. /run/uaitrain/secrets; rm -f /run/uaitrain/secrets; exec "$@"'\'' sh'
     for each in "${entry[@]}" "${command[@]//\{task\}/$task}"; do word "$each"; done
     printf '\n'
   } >"$scratch/run/start"
@@ -45,7 +45,7 @@ write_start() {
 # folder each.
 bind_mounts() {
   local index source
-  binds=("$scratch/run" /run/uaitrain ro "$scratch/tmp" /tmp rw "$scratch/tmp" /var/tmp rw)
+  binds=("$scratch/run" /run/uaitrain rw "$scratch/tmp" /tmp rw "$scratch/tmp" /var/tmp rw)
   for each in /etc/resolv.conf /etc/hosts; do
     [[ ! -r $each ]] || binds+=("$each" "$each" ro)
   done
