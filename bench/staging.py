@@ -8,7 +8,7 @@ neither side has one to compare with). Taking turns,
 whose order moves with each round, the data are fetched by our Stager and by `rclone copy` with the
 same number of transfers; and sent to the bucket by both. Each begins with nothing at the target.
 Then a fetch is killed when half of it is there and started again; a counting line before the
-server tells how many bytes the second one moves. Figures go to results/staging.json.
+server tells how many bytes the second one moves. Figures go to results/staging.json, one entry a size.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def main() -> None:
         ):
             # The line before the server costs time; only the bytes are counted through it.
             found = _measure(store, stage, arguments)
-    _RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    known = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else []
+    kept = [one for one in known if one["megabytes"] != arguments.megabytes]
+    _RESULTS.write_text(json.dumps([*kept, found], indent=2) + "\n")
     print(json.dumps(found, indent=2))
 
 
