@@ -8,7 +8,8 @@ neither side has one to compare with). Taking turns,
 whose order moves with each round, the data are fetched by our Stager and by `rclone copy` with the
 same number of transfers; and sent to the bucket by both. Each begins with nothing at the target.
 Then a fetch is killed when half of it is there and started again; a counting line before the
-server tells how many bytes the second one moves. Figures go to results/staging.json, one entry a size.
+server tells how many bytes the second one moves. Figures go to results/staging.json, one entry
+a size.
 """
 
 from __future__ import annotations
