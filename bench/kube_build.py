@@ -26,7 +26,7 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 def programs(folder: Path) -> Path:
     """The folder with etcd and :data:`PROGRAMS`; made below ``folder`` unless it is there.
 
-    Takes about eight minutes of one core, which is left to whoever needs it, 200 MB of download
+    Takes about eight minutes of one core, and longer where others need that, 200 MB of download
     and 3 GB of disk meanwhile.
     """
     made = folder / f"kubernetes-{VERSION}"
