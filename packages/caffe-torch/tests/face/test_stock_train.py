@@ -318,6 +318,32 @@ def test_two_nodes_stop_together_go_on_and_end_with_the_same_weights(job: Path) 
     assert len({path.name.split(".")[1] for path in (job / "log").glob("*.log")}) == 2
 
 
+def test_a_node_whose_partner_is_lost_can_be_started_again(job: Path) -> None:
+    endless = solver_of(job, max_iter=ENDLESS, display=1, snapshot=2)
+    batch_of_8(endless)
+    started = nodes(job, endless, 29553)
+    first = started[0].stdout
+    assert first is not None
+    for line in first:
+        if b"Iteration 5 " in line:
+            break
+    started[1].kill()
+    said = told_by(started)
+
+    assert [process.returncode for process in started] == [143, -signal.SIGKILL], said
+    assert "another node's training ended" in said[0]
+    assert not (job / "output" / "failure").exists()
+    # The killed node's own folder is still there; the next start takes it away.
+    states = (job / "output").glob("lenet_iter_*.solverstate")
+    at = max(int(path.stem.rpartition("_")[2]) for path in states)
+    last = solver_of(job, max_iter=at + 2, display=1, snapshot=None)
+    batch_of_8(last)
+    started = nodes(job, last, 29554, "--snapshot=auto")
+    said = told_by(started)
+    assert [process.returncode for process in started] == [0, 0], said
+    assert pairs(job)[-1] == at + 2
+
+
 def batch_of_8(solver: Path) -> None:
     net = solver.parent / "net.prototxt"
     net.write_text(net.read_text().replace("batch_size: 64", "batch_size: 8"))

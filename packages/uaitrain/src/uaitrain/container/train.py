@@ -53,7 +53,8 @@ EXIT_TABLE = """exit codes:
   6    the solver or the snapshot cannot be used
   7    the output folder cannot be written
   8    no such GPU, or Caffe without GPU support
-  143  stopped by SIGTERM or SIGINT after a snapshot: run again with --snapshot=auto
+  143  stopped by SIGTERM or SIGINT after a snapshot, or because another of several nodes
+       ended: run again with --snapshot=auto
 
 signals: SIGTERM, SIGINT: snapshot and stop; SIGHUP: snapshot and go on"""
 
@@ -66,6 +67,7 @@ FATAL_LINE = re.compile(r"^F\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\] ")
 PARSE_LINE = re.compile(r"^\[libprotobuf ERROR [^\]]*\] (.*)")
 NODE_END = re.compile(r"\] Solver (\d+) of \d+ ends at iteration (\d+), weights ")
 CPU_ONLY = "Cannot use GPU in CPU-only Caffe"
+NODE_LOST = "another solver is gone"
 
 
 class Failure(Exception):  # noqa: N818 - it is called by what it is in the output folder
@@ -886,6 +888,10 @@ def judge(supervisor, snapshots, max_iter):
         raise Failure(
             EXIT_DEVICE, "this image's Caffe has no GPU support: use --use_cpu=True, or a GPU image"
         )
+    if NODE_LOST in reason:
+        # Nothing is wrong here: what befell the other node decides about the run.
+        say("another node's training ended (%s)" % reason)
+        return EXIT_STOPPED
     if number == signal.SIGABRT:
         raise Failure(EXIT_REFUSED, reason or "Caffe aborted")
     if number == signal.SIGKILL:
@@ -1065,7 +1071,7 @@ def run(arguments):
         say(
             "trained to iteration %d" % max_iter
             if code == EXIT_DONE
-            else "stopped by request; run again with --snapshot=auto to go on"
+            else "stopped; run again with --snapshot=auto to go on"
         )
         return code
     finally:

@@ -283,6 +283,13 @@ on_one_of_nodes() {
 }
 pass_on() { kill -TERM "$waited" 2>/dev/null; }
 
+weight() {
+  case $1 in
+    0) echo 0 ;;
+    143) echo 1 ;;
+    *) echo $(($1 > 128 ? 2 : 3)) ;;
+  esac
+}
 on_all_nodes() {
   local first said code=0 file
   rm -f "$state"/exit.*
@@ -298,8 +305,8 @@ on_all_nodes() {
     file=$state/exit.$rank
     [[ -e $file ]] || { code=$((code > 0 ? code : said)); continue; }
     read -r each <"$file"
-    # What failed for good is the run's end, whatever happened to the others then.
-    if ((each > 0 && each < 128)) || ((code == 0)); then code=$each; fi
+    # What failed for good is the run's end, then what was killed: the others only followed.
+    if (($(weight "$each") > $(weight "$code"))); then code=$each; fi
   done
   return "$code"
 }
