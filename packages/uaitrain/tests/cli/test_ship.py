@@ -206,6 +206,13 @@ def test_a_run_that_cannot_be_started_leaves_no_trace(job: Job, engine: Engine) 
     assert job.call("runs", "--all").stderr == "no runs\n"
 
 
+def test_a_misspelt_backend_is_told_the_nearest(job: Job) -> None:
+    done = job.call("submit", "slrum")
+
+    assert done.returncode == 2
+    assert "did you mean 'slurm'?" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

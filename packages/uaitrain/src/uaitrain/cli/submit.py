@@ -67,7 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=_DESCRIPTION.format(backends=known),
         epilog=_EXAMPLES,
     )
-    parser.add_argument("backend", metavar="BACKEND", choices=BACKENDS, help=", ".join(BACKENDS))
+    parser.add_argument("backend", metavar="BACKEND", help=", ".join(BACKENDS))
     device = parser.add_mutually_exclusive_group()
     device.add_argument(
         "--cpu",
@@ -97,6 +97,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
+    if arguments.backend not in BACKENDS:
+        raise UsageError(
+            f"no such backend: {arguments.backend!r}",
+            allowed=settings.nearest(arguments.backend, list(BACKENDS)),
+        )
     if getattr(arguments, "container_engine", None):
         arguments.spec_local_engine = arguments.container_engine
     if arguments.dry_run and (arguments.follow or arguments.pack):
