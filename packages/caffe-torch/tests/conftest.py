@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch loads: the tests share two cores with the oracle.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Under nohup, and in a shell's background, these are ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from support.bases import caffe_base, torch_base  # noqa: F401 fixtures
 from support.engines import docker_engine, podman_engine  # noqa: F401 fixtures
 from support.registry import PASSWORD, USERNAME, RunningRegistry, running_registry
 from support.tiny_image import tiny  # noqa: F401 a fixture
+
+# Under nohup, and in a shell's background, these are ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 # No test depends on how fast the machine is.
 settings.register_profile("house", deadline=None)
