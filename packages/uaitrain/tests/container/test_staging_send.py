@@ -6,12 +6,14 @@ import json
 import os
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.store import (
     BUCKET,
+    DIR_CACHE_SECONDS,
     SECRET,
     Stage,
     Store,
@@ -313,6 +315,7 @@ def test_a_bucket_that_is_gone_at_the_end_fails_the_run_and_keeps_the_results(
 ) -> None:
     train(stage3)
     stage3.store.bucket.rename(stage3.store.folder / "elsewhere")
+    time.sleep(2 * DIR_CACHE_SECONDS)
     pair = snapshot(stage3.output, 100)
 
     assert end(stage3) == EXIT_RESULTS

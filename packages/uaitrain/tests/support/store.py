@@ -26,6 +26,9 @@ from support.line import Line, running_line
 KEY, SECRET = "tester", "s3cr3t-of-the-tests"
 BUCKET = "bucket"
 PATIENCE_SECONDS = 90
+DIR_CACHE_SECONDS = 0.3
+"""How long the server believes that a folder is there which is gone."""
+
 _CONTAINER = Path(uaitrain.__file__).parent / "container"
 _STAGE = Path(__file__).with_name("stage.py")
 
@@ -150,7 +153,7 @@ def running_store(mover: Path, folder: Path, *more: str) -> Iterator[Store]:
         server = subprocess.Popen(
             [
                 *(str(mover), "serve", "s3", "--config=", f"--addr=127.0.0.1:{port}"),
-                *("--dir-cache-time=300ms", *more, str(folder)),
+                *(f"--dir-cache-time={DIR_CACHE_SECONDS}s", *more, str(folder)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
