@@ -53,8 +53,7 @@ EXIT_TABLE = """exit codes:
   6    the solver or the snapshot cannot be used
   7    the output folder cannot be written
   8    no such GPU, or Caffe without GPU support
-  143  stopped by SIGTERM or SIGINT after a snapshot, or because another of several nodes
-       ended: run again with --snapshot=auto
+  143  stopped after a snapshot, or as another node ended: run again with --snapshot=auto
 
 signals: SIGTERM, SIGINT: snapshot and stop; SIGHUP: snapshot and go on"""
 
