@@ -359,7 +359,7 @@ def test_the_movers_priority_is_the_lowest_beside_a_training(stage3: Stage) -> N
     os.utime(stage3.output / "big", (1, 1))
 
     # Not at once: the mover's process begins as a copy of ours, and becomes nice then.
-    stage3.wait_until(lambda: [19] == [priority_of(pid) for pid in stage3.movers()])
+    stage3.wait_until(lambda: [priority_of(pid) for pid in stage3.movers()] == [19])
 
     stage3.store.line.bytes_per_second = 0
     assert end(stage3) == 0, stage3.said
