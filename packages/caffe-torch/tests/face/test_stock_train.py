@@ -240,14 +240,16 @@ def test_a_broken_job_ends_with_a_documented_code_and_one_sentence(
     assert pairs(job) == []
 
 
-def test_an_exception_in_a_users_layer_is_the_reason(job: Path) -> None:
+@pytest.mark.parametrize("said", ["the data have gone", "another solver is gone"])
+def test_an_exception_in_a_users_layer_is_the_reason(job: Path, said: str) -> None:
+    """Whatever it says: on one node nobody else would tell of it."""
     solver = solver_of(job)
     (job / "broken_layers.py").write_text(
         "import caffe\n\n"
         "class Breaks(caffe.Layer):\n"
         "    def setup(self, bottom, top): pass\n"
         "    def reshape(self, bottom, top): top[0].reshape(1)\n"
-        "    def forward(self, bottom, top): raise RuntimeError('the data have gone')\n"
+        f"    def forward(self, bottom, top): raise RuntimeError('{said}')\n"
     )
     with (job / "net.prototxt").open("a") as net:
         net.write(
@@ -258,7 +260,7 @@ def test_an_exception_in_a_users_layer_is_the_reason(job: Path) -> None:
     ended = run(job, solver)
 
     assert ended.status == 1, ended.output
-    assert (job / "output" / "failure").read_text() == "RuntimeError: the data have gone\n"
+    assert (job / "output" / "failure").read_text() == f"RuntimeError: {said}\n"
     assert 'in forward of layer "odd" (Python: broken_layers.Breaks)' in ended.output
 
 

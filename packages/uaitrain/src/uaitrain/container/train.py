@@ -887,8 +887,9 @@ def judge(supervisor, snapshots, max_iter):
         raise Failure(
             EXIT_DEVICE, "this image's Caffe has no GPU support: use --use_cpu=True, or a GPU image"
         )
-    if NODE_LOST in reason:
-        # Nothing is wrong here: what befell the other node decides about the run.
+    if NODE_LOST in reason and place()[1] > 1:
+        # Nothing is wrong here: what befell the other node decides about the run. On one node,
+        # with several GPUs, nobody else would tell of the failure.
         say("another node's training ended (%s)" % reason)
         return EXIT_STOPPED
     if number == signal.SIGABRT:
