@@ -110,20 +110,7 @@ class LocalBackend:
             )
         _prepare_folders(request.folders, local_facts(engine))
         self._make_room(engine, request.run_id)
-        try:
-            done = subprocess.run(
-                request.argv,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                env=engine.child_environment(),
-                check=False,
-            )
-        except OSError as error:
-            raise EngineError(
-                f"cannot start {request.argv[0]}: {error.strerror}", next_step="uaitrain doctor"
-            ) from None
+        done = engine.run(request.argv)
         if done.returncode:
             # A container that cannot be started may have been made all the same.
             engine.ask("rm", "--force", request.run_id)

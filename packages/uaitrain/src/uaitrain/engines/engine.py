@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -46,11 +46,15 @@ class Engine:
 
         Raises EngineError only when the program cannot be started.
         """
+        return self.run(self.argv(*arguments))
+
+    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """:meth:`ask` with a whole command, as a request has it."""
         import subprocess
 
         try:
             return subprocess.run(
-                self.argv(*arguments),
+                argv,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -60,7 +64,7 @@ class Engine:
             )
         except OSError as error:
             raise EngineError(
-                f"cannot start {self.words[0]}: {error.strerror}", next_step="uaitrain doctor"
+                f"cannot start {argv[0]}: {error.strerror}", next_step="uaitrain doctor"
             ) from None
 
     def answer(self, *arguments: str) -> str:
