@@ -48,10 +48,13 @@ net: "/data/net.prototxt" base_lr: 0.01 momentum: 0.9 lr_policy: "fixed"
 display: 1000 max_iter: 8000 snapshot: 2000
 snapshot_prefix: "/data/output/rehearsed" solver_mode: CPU
 """
+SLOW_NET = NET.replace("dim: 4", "dim: 128")
+"""Each iteration takes some ten milliseconds: the engine's own command is given before the last."""
+SLOW_SOLVER = SOLVER.replace("/data/net", "/data/slow_net")
 ROOT = LocalFacts()
 FORGETFUL = """
 import os
-os.execvp("caffe", ["caffe", "train", "--solver=/data/solver.prototxt"])
+os.execvp("caffe", ["caffe", "train", "--solver=/data/slow.prototxt"])
 """
 """A main file as people write it: real Caffe trains, nothing minds SIGTERM or old snapshots."""
 
@@ -59,6 +62,8 @@ CODE = {
     "silent.prototxt": SOLVER.replace("display: 1000", "display: 0"),
     "net.prototxt": NET,
     "solver.prototxt": SOLVER,
+    "slow_net.prototxt": SLOW_NET,
+    "slow.prototxt": SLOW_SOLVER,
     "forgetful.py": FORGETFUL,
     "broken.py": "raise SystemExit(9)\n",
 }
@@ -98,7 +103,7 @@ def spec(tmp_path: Path) -> TrainSpec:
         data=tmp_path / "input",
         output=tmp_path / "results",
         target=Target("", "", "rehearsed", "uaitrain"),
-        solver="/data/solver.prototxt",
+        solver="/data/slow.prototxt",
     )
 
 
@@ -149,7 +154,7 @@ def test_a_main_file_that_fails_is_not_started_again(engine: Engine, spec: Train
 
 def test_the_users_own_solver_is_rehearsed_as_it_is(engine: Engine, spec: TrainSpec) -> None:
     """It tells each thousandth iteration: a start goes on within a thousand."""
-    done = rehearsed(spec, engine, iterations=0)
+    done = rehearsed(replace(spec, solver="/data/solver.prototxt"), engine, iterations=0)
 
     assert [str(claim) for claim in done.failed] == []
     assert done.attempts[0].max_iter == 8000

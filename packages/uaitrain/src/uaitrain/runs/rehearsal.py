@@ -116,6 +116,9 @@ def stopped(attempt: Attempt) -> Claim:
         text = f"{_start(attempt)}: it ended with exit code {attempt.exit_code} before SIGTERM came"
         return Claim("stopped", False, text + _last_words(attempt))
     text = f"{_start(attempt)}: SIGTERM at iteration {at}, exit code {attempt.exit_code}"
+    if attempt.exit_code == EXIT_OK and 0 < attempt.max_iter == attempt.saved:
+        text += ": the training was over before it arrived; rehearse with more --iterations"
+        return Claim("stopped", False, text)
     if attempt.exit_code != EXIT_TERMINATED:
         return Claim("stopped", False, f"{text}, not {EXIT_TERMINATED}{_last_words(attempt)}")
     if attempt.saved < attempt.last:
