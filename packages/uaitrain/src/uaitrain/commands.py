@@ -7,7 +7,6 @@ control characters, which bash, zsh and ksh read.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uaitrain.backends import Job, Mount
@@ -24,7 +23,7 @@ from uaitrain.spec import (
     Resources,
     TrainSpec,
 )
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, replace
 
 if TYPE_CHECKING:
     from uaitrain.engines.facts import LocalFacts

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ from uaitrain.preflight.memory import Memory, key_of
 from uaitrain.progress import Progress
 from uaitrain.runlog import RunLog
 from uaitrain.spec import CPU, GPU, WORK_DIR, TrainSpec
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, replace
 
 if TYPE_CHECKING:
     from uaitrain.engines import Engine

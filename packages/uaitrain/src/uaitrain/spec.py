@@ -7,13 +7,12 @@ trusts it.
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from uaitrain.oci.reference import Reference
 from uaitrain.secret import Secret
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 CPU = "cpu"
 GPU = "gpu"

@@ -10,10 +10,9 @@ from __future__ import annotations
 import enum
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
 from typing import Any, Protocol, cast
 
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 BACKENDS = {
     "local": "Docker or Podman on this machine, in the background",

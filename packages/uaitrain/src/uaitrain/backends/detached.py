@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from uaitrain.engines.folders import make_folder
 from uaitrain.errors import EXIT_TERMINATED, EngineError, StorageError, UsageError
 from uaitrain.shell import quote
 from uaitrain.spec import DATA_DIR, OUTPUT_DIR
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, replace
 
 GRACE_SECONDS = 120
 """What a run gets to write its last snapshot when it is asked to end."""

@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from uaitrain.atomic import storage_error, write_bytes
@@ -27,6 +26,7 @@ from uaitrain.oci.image import History, Image
 from uaitrain.oci.layer import Layer
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress, Silent
+from uaitrain.values import dataclass
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

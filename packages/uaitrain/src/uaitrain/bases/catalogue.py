@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Container, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from uaitrain.atomic import storage_error
@@ -22,7 +21,7 @@ from uaitrain.spec import (
     BaseChoice,
     Framework,
 )
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, replace
 
 _OWN = Path(__file__).with_name("catalogue.toml")
 BUILD_COMMAND = "uaitrain base build"

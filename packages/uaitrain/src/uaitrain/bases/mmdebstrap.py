@@ -16,7 +16,6 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +25,7 @@ from uaitrain.engines.engine import Engine
 from uaitrain.engines.find import PROGRAMS, probe
 from uaitrain.errors import BaseError, StorageError, UaitrainError
 from uaitrain.progress import Progress, Task
+from uaitrain.values import dataclass
 
 DEFAULT_BUILDER_IMAGE = "docker.io/library/debian:bookworm-slim"
 MMDEBSTRAP = "mmdebstrap"

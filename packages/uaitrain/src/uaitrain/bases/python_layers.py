@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from uaitrain.bases import site
@@ -19,6 +18,7 @@ from uaitrain.errors import BaseError
 from uaitrain.oci.image import History
 from uaitrain.oci.layer import Layer
 from uaitrain.progress import Progress
+from uaitrain.values import dataclass
 
 LARGE_BYTES = 100 << 20
 

@@ -13,7 +13,6 @@ import os
 import re
 import tarfile
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -27,6 +26,7 @@ from uaitrain.oci.descriptor import OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.layer import BlobLayer
 from uaitrain.progress import Task
+from uaitrain.values import dataclass
 
 LEVEL = 2
 """ISA-L's second of four levels; docs/decisions/0003 has the measurements."""

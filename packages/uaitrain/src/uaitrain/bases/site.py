@@ -14,13 +14,13 @@ import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from uaitrain.atomic import storage_error
 from uaitrain.bases.recipe import PythonPart
 from uaitrain.errors import BaseError
 from uaitrain.oci.layer import Layer
+from uaitrain.values import dataclass
 
 _NEEDED = re.compile(r"(usr/)?lib(64)?(/.*)?|usr/bin/python3[^/]*|usr")
 """What the base's Python needs to run outside of the base."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from uaitrain.errors import EngineError
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 if TYPE_CHECKING:
     import subprocess

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from uaitrain.engines.engine import PODMAN, Engine, failure, parse_json_lines
 from uaitrain.oci.digest import Digest, parse_digest
 from uaitrain.oci.reference import DOCKER_HUB, Reference
+from uaitrain.values import dataclass
 
 
 @dataclass(frozen=True)

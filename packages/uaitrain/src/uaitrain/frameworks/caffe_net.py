@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from uaitrain.frameworks.caffe import modern_type
 from uaitrain.frameworks.prototxt import Document
 from uaitrain.frameworks.prototxt_tree import Node
+from uaitrain.values import dataclass
 
 TRAIN = 0
 TEST = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from uaitrain.frameworks.prototxt_tree import (
     tree,
     unclosed,
 )
+from uaitrain.values import dataclass
 
 SOLVER = "SolverParameter"
 NET = "NetParameter"

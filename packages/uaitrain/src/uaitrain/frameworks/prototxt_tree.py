@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from uaitrain.values import dataclass, field
 
 TOKEN = re.compile(
     r"""(?P<blank>[\s;,]+|\#[^\n]*)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from uaitrain.frameworks import wire
+from uaitrain.values import dataclass
 
 BLOB_SHAPE = 7
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
 
 from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.digest import Digest, parse_digest
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +23,7 @@ from uaitrain.oci.descriptor import (
 )
 from uaitrain.oci.digest import Digest, digest_of, parse_digest
 from uaitrain.oci.layer import Layer
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field, replace
 
 
 def canonical_json(value: object) -> bytes:

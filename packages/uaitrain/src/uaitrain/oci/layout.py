@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,7 +32,7 @@ from uaitrain.oci.digest import Digest, digest_of, hex_part, verify
 from uaitrain.oci.image import Image, canonical_json, parse_config, parse_index, parse_manifest
 from uaitrain.oci.layer import BlobLayer
 from uaitrain.progress import Progress, Silent
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, replace
 
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
 MARKER = "oci-layout"

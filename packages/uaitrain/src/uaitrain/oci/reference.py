@@ -7,11 +7,10 @@ when it holds a dot or a colon, or is ``localhost``.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from uaitrain.errors import UsageError
 from uaitrain.oci.digest import Digest, parse_digest
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, replace
 
 DOCKER_HUB = "docker.io"
 DEFAULT_TAG = "latest"

@@ -6,11 +6,11 @@ family is a module, a row in :data:`CHECKS` (checks.py) and its rules in docs/ma
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from uaitrain.preflight.finding import Finding, Severity
 from uaitrain.preflight.subject import BaseFacts, EngineAnswer, Subject
+from uaitrain.values import replace
 
 if TYPE_CHECKING:
     from uaitrain.preflight.checks import CHECKS, RULES

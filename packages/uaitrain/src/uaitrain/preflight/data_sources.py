@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from uaitrain.preflight.look import Look, NetUse, Presence, at
 from uaitrain.preflight.mean_file import mean_fault
 from uaitrain.preflight.paths import OUTPUT, Place
 from uaitrain.preflight.rule import Rule
+from uaitrain.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ doc/impl.md. HDF5: format specification, section II.A (the signature at 0, 512, 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+
+from uaitrain.values import dataclass
 
 LMDB_FILE = "data.mdb"
 LMDB_MAGIC = 0xBEEFC0DE

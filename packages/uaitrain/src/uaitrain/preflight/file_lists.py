@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from uaitrain.values import dataclass
 
 LARGEST_LIST_BYTES = 256 << 20
 MOST_LOOKED_AT = 200

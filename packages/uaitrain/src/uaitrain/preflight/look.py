@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from uaitrain.frameworks import caffe, caffe_net, prototxt
 from uaitrain.preflight.paths import CODE, DATA, Place, fault, is_folder, resolve
 from uaitrain.preflight.subject import Subject
 from uaitrain.spec import DATA_DIR, WORK_DIR
+from uaitrain.values import dataclass
 
 MOST_HINTS = 2
 

@@ -13,7 +13,6 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from uaitrain import __version__, atomic
@@ -23,6 +22,7 @@ from uaitrain.files.inventory import Entry, Kind
 from uaitrain.preflight.finding import Finding, Severity
 from uaitrain.preflight.subject import Subject
 from uaitrain.spec import Account
+from uaitrain.values import replace
 
 MOST_FILES = 2_000
 """More files in the data and output folders are not looked at one by one."""
@@ -71,7 +71,7 @@ class Memory:
     def remember(self, key: str, findings: tuple[Finding, ...]) -> None:
         if any(finding.severity is Severity.ERROR for finding in findings):
             return
-        rows = [asdict(finding) | {"severity": finding.severity.value} for finding in findings]
+        rows = [{**vars(finding), "severity": finding.severity.value} for finding in findings]
         with contextlib.suppress(OSError, UaitrainError):
             self._folder.mkdir(parents=True, exist_ok=True)
             atomic.write_bytes(self._folder / key, json.dumps(rows).encode(), durable=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from pathlib import Path
 
 from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
+from uaitrain.values import dataclass
 
 CODE = "code"
 DATA = "data"

@@ -12,7 +12,8 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from uaitrain.values import dataclass
 
 ENCODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")
 PYTHON2_ONLY = re.compile(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from uaitrain.preflight.finding import Finding, Severity
+from uaitrain.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from uaitrain.files import inventory
 from uaitrain.files.inventory import Entry
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look, at
 from uaitrain.preflight.rule import note, warning
+from uaitrain.values import dataclass
 
 FILE = warning(
     "secret-file",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
 
 from uaitrain.files.inventory import Inventory
 from uaitrain.spec import TrainSpec
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 
 @dataclass(frozen=True)

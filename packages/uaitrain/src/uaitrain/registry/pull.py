@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from typing import BinaryIO
 
 from uaitrain.errors import BaseError
@@ -11,7 +10,7 @@ from uaitrain.oci.digest import Digest
 from uaitrain.oci.image import Image, Manifest, parse_config, parse_index, parse_manifest
 from uaitrain.oci.reference import Reference
 from uaitrain.registry.client import FetchedManifest, Registry
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 
 @dataclass(frozen=True)

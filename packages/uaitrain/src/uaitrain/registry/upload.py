@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +24,7 @@ from uaitrain.oci.digest import Digest, parse_digest, verify
 from uaitrain.registry.client import PUSH, Registry, scope_for_mount
 from uaitrain.registry.failures import SilentError, TransientError, UnreachableError
 from uaitrain.registry.sending import Outgoing
+from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.registry.wire import Answer

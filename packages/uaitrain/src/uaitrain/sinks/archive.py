@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import IO, BinaryIO
 
 from uaitrain.errors import DigestError
@@ -20,6 +19,7 @@ from uaitrain.oci.digest import Digest, digest_of, hex_part, verify
 from uaitrain.oci.image import Image, canonical_json
 from uaitrain.oci.layer import Layer
 from uaitrain.progress import Task
+from uaitrain.values import dataclass, replace
 
 _CHUNK_BYTES = 1 << 18
 

@@ -6,7 +6,6 @@ import contextlib
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, replace
 
 from uaitrain.engines import Engine, store
 from uaitrain.engines.engine import failure, says_full
@@ -16,6 +15,7 @@ from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress, Task
 from uaitrain.sinks import SinkReport, archive
+from uaitrain.values import dataclass, replace
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from uaitrain.atomic import appearing
@@ -12,6 +11,7 @@ from uaitrain.oci.layout import Layout
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress
 from uaitrain.sinks import SinkReport, archive
+from uaitrain.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from typing import Any
 
 from uaitrain.errors import UsageError
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 

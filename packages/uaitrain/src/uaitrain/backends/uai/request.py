@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
 
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 CREATE = "CreateUAITrainJob"
 ADDED = ("PublicKey", "Signature", "TrainPublicKey", "TrainPrivateKey")
