@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import inspect
 import socket
 import ssl
@@ -16,6 +15,7 @@ from support.fault_proxy import Fault, running_fault_proxy
 from support.images import QUICK, at, client, image
 from support.registry import RunningRegistry
 from uaitrain.errors import NotFoundError, RegistryError, UsageError
+from uaitrain.registry import http1
 from uaitrain.registry.breaks import converted, not_connected
 from uaitrain.registry.failures import TransientError, UnreachableError, printable, redact
 from uaitrain.registry.push import push_image
@@ -260,9 +260,9 @@ def test_what_a_server_says_cannot_move_the_cursor() -> None:
 
 
 def _exceptions() -> list[type[Exception]]:
-    own = [kind for _, kind in inspect.getmembers(http.client, inspect.isclass)]
+    own = [kind for _, kind in inspect.getmembers(http1, inspect.isclass)]
     return [
-        *(kind for kind in own if issubclass(kind, http.client.HTTPException)),
+        *(kind for kind in own if issubclass(kind, http1.HttpError)),
         *(ssl.SSLError, ssl.SSLCertVerificationError, ssl.SSLEOFError, socket.gaierror),
         *(OSError, TimeoutError, ConnectionResetError, ConnectionRefusedError),
     ]

@@ -1,12 +1,12 @@
-"""What ``http.client``, ``ssl`` and the socket raise, as errors that say what to do."""
+"""What ``http1``, ``ssl`` and the socket raise, as errors that say what to do."""
 
 from __future__ import annotations
 
-import http.client
 import socket
-import ssl
+import sys
 
 from uaitrain.errors import RegistryError
+from uaitrain.registry import http1
 from uaitrain.registry.failures import (
     SilentError,
     TransientError,
@@ -26,7 +26,15 @@ _UNKNOWN_CA = (
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
 
 
-def _tls_error(error: ssl.SSLError, host: str) -> RegistryError:
+def _is_tls(error: Exception) -> bool:
+    """Who has not loaded TLS has no error of it."""
+    module = sys.modules.get("ssl")
+    return module is not None and isinstance(error, module.SSLError)
+
+
+def _tls_error(error: Exception, host: str) -> RegistryError:
+    import ssl
+
     if isinstance(error, ssl.SSLCertVerificationError):
         fault, advice = _TLS_ADVICE.get(getattr(error, "verify_code", 0), _UNKNOWN_CA)
         return RegistryError(f"{host}: the certificate {fault}", next_step=advice)
@@ -44,7 +52,7 @@ def _tls_error(error: ssl.SSLError, host: str) -> RegistryError:
 
 def not_connected(error: Exception, host: str, *, proxied: bool) -> RegistryError:
     """The error for a connection that did not come about."""
-    if isinstance(error, ssl.SSLError):
+    if _is_tls(error):
         return _tls_error(error, host)
     if proxied:
         return UnreachableError(
@@ -79,15 +87,15 @@ def cut_short(host: str) -> TransientError:
 
 def converted(error: Exception, host: str) -> RegistryError:
     """The error for an exchange that failed on a connection that stood."""
-    if isinstance(error, ssl.SSLError):
+    if _is_tls(error):
         return _tls_error(error, host)
     if isinstance(error, TimeoutError):
         return SilentError(
             f"{host} fell silent: nothing came within the time limit",
             next_step="the registry or the network is too slow or hangs; try again later",
         )
-    is_odd = isinstance(error, http.client.HTTPException) and not isinstance(
-        error, ConnectionError | http.client.IncompleteRead
+    is_odd = isinstance(error, http1.HttpError) and not isinstance(
+        error, ConnectionError | http1.CutShortError
     )
     if is_odd:
         return RegistryError(

@@ -1,28 +1,30 @@
-"""One request and its answer, over the standard library's ``http.client``.
+"""One request and its answer, over :mod:`uaitrain.registry.http1`.
 
-Import it lazily: HTTP and TLS take longer to load than most of us. Every exception of
-``http.client``, ``ssl`` and the socket becomes a RegistryError in :mod:`uaitrain.registry.breaks`.
+Import it lazily: sockets and TLS take longer to load than most of us. Every exception of ``http1``,
+``ssl`` and the socket becomes a RegistryError in :mod:`uaitrain.registry.breaks`.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
 import os
 import select
 import socket
-import ssl
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES
+from uaitrain.registry import http1
 from uaitrain.registry.breaks import converted, cut_short, not_connected
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
 
 CHUNK = 1024 * 1024
 """Bytes in one read or write."""
@@ -33,7 +35,8 @@ _SENDING_SECONDS = 60.0
 _MOST_IDLE = 16
 """Connections to one place that are kept for the next request."""
 
-_BROKEN = (OSError, http.client.HTTPException)
+_OK = 200
+_BROKEN = (OSError, http1.HttpError)
 
 
 class _Headers(Mapping[str, str]):
@@ -60,7 +63,7 @@ class Answer:
 
     def __init__(
         self,
-        response: http.client.HTTPResponse,
+        response: http1.Response,
         url: str,
         stream: bool,
         release: Callable[[bool], None],
@@ -68,7 +71,7 @@ class Answer:
         self._response = response
         self._release = release
         self.status = response.status
-        self.headers: Mapping[str, str] = _Headers(response.getheaders())
+        self.headers: Mapping[str, str] = _Headers(response.headers)
         self.url = url
         self.host = urlsplit(url).netloc
         self.body = b""
@@ -113,33 +116,36 @@ class _Place:
     proxy: str
 
 
-class _Tunnelled(http.client.HTTPSConnection):
-    """HTTPS to ``place`` through the tunnel that a proxy opens (CONNECT, RFC 9110).
-
-    The standard library's own tunnel leaves the refusal of a proxy open behind it.
-    """
+class _Tunnelled(http1.Connection):
+    """HTTPS to ``place`` through the tunnel that a proxy opens (CONNECT, RFC 9110)."""
 
     def __init__(
         self, place: _Place, proxy: SplitResult, seconds: float, context: ssl.SSLContext
     ) -> None:
-        super().__init__(place.host, place.port, timeout=seconds, context=context)
-        self._proxy, self._seconds, self._tls_context = proxy, seconds, context
+        super().__init__(place.host, place.port, seconds, context)
+        self._proxy, self._limit, self._tls_context = proxy, seconds, context
 
     def connect(self) -> None:
-        address = (self._proxy.hostname or "", self._proxy.port or 80)
-        self.sock = socket.create_connection(address, self._seconds)
+        sock = http1.opened(self._proxy.hostname or "", self._proxy.port or 80, self._limit)
+        try:
+            self._open_tunnel(sock)
+            self.sock = self._tls_context.wrap_socket(sock, server_hostname=self.host)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _open_tunnel(self, sock: socket.socket) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
         lines = [f"CONNECT {host}:{self.port} HTTP/1.1", f"Host: {host}:{self.port}"]
         lines += [f"{name}: {value}" for name, value in _proxy_login(self._proxy).items()]
-        self.sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        response = http.client.HTTPResponse(self.sock, method="CONNECT")
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        response = http1.Response(sock, "CONNECT")
         try:
             response.begin()
-            if response.status != http.client.OK:
+            if response.status != _OK:
                 raise OSError(f"the proxy answers {response.status}")
         finally:
             response.close()
-        self.sock = self._tls_context.wrap_socket(self.sock, server_hostname=self.host)
 
 
 class Wire:
@@ -153,7 +159,7 @@ class Wire:
     ) -> None:
         self._ca_file = ca_file
         self._timeouts = (connect_seconds, silence_seconds)
-        self._idle: dict[_Place, list[http.client.HTTPConnection]] = {}
+        self._idle: dict[_Place, list[http1.Connection]] = {}
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
         # Whoever forgets to close us leaves no connection open.
@@ -185,11 +191,12 @@ class Wire:
         connection = self._connect(place, parts.netloc)
         try:
             if proxy and place.scheme == "http":
-                headers = {**headers, **_proxy_login(urlsplit(proxy))}
+                host = {"Host": parts.netloc.rpartition("@")[2]}
+                headers = {**host, **headers, **_proxy_login(urlsplit(proxy))}
             response, fit = self._exchange(
                 connection, method, _target(parts, place), headers, body, extra_seconds
             )
-        except (http.client.InvalidURL, ValueError):
+        except (http1.BadAddressError, ValueError):
             connection.close()
             raise RegistryError(f"{parts.netloc}: the registry gave a broken address") from None
         except _BROKEN as error:
@@ -210,19 +217,19 @@ class Wire:
 
     def _exchange(
         self,
-        connection: http.client.HTTPConnection,
+        connection: http1.Connection,
         method: str,
         target: str,
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None,
         extra_seconds: float,
-    ) -> tuple[http.client.HTTPResponse, bool]:
+    ) -> tuple[http1.Response, bool]:
         """The response, and whether the connection is fit for another request."""
         assert connection.sock
         connection.sock.settimeout(_SENDING_SECONDS)
         refused: OSError | None = None
         try:
-            connection.request(method, target, body=body, headers=dict(headers))
+            connection.request(method, target, body, headers)
         except (BrokenPipeError, ConnectionResetError) as error:
             # Who refuses a body without reading it has often said why before hanging up.
             refused = error
@@ -234,7 +241,7 @@ class Wire:
                 raise refused from None
             raise
 
-    def _connect(self, place: _Place, netloc: str) -> http.client.HTTPConnection:
+    def _connect(self, place: _Place, netloc: str) -> http1.Connection:
         """An idle connection that still stands, else a new one."""
         while True:
             with self._lock:
@@ -256,20 +263,18 @@ class Wire:
             raise
         return connection
 
-    def _new(self, place: _Place) -> http.client.HTTPConnection:
+    def _new(self, place: _Place) -> http1.Connection:
         seconds = self._timeouts[0]
         if not place.proxy:
             if place.scheme == "https":
-                return http.client.HTTPSConnection(
-                    place.host, place.port, timeout=seconds, context=self._tls()
-                )
-            return http.client.HTTPConnection(place.host, place.port, timeout=seconds)
+                return http1.Connection(place.host, place.port, seconds, self._tls())
+            return http1.Connection(place.host, place.port, seconds)
         proxy = urlsplit(place.proxy)
         if place.scheme == "https":
             return _Tunnelled(place, proxy, seconds, self._tls())
-        return http.client.HTTPConnection(proxy.hostname or "", proxy.port or 80, timeout=seconds)
+        return http1.Connection(proxy.hostname or "", proxy.port or 80, seconds)
 
-    def _put_back(self, place: _Place, connection: http.client.HTTPConnection, whole: bool) -> None:
+    def _put_back(self, place: _Place, connection: http1.Connection, whole: bool) -> None:
         with self._lock:
             idle = self._idle.setdefault(place, [])
             if whole and connection.sock and connection not in idle and len(idle) < _MOST_IDLE:
@@ -287,14 +292,14 @@ class Wire:
             return self._context
 
 
-def _close_all(idle: dict[_Place, list[http.client.HTTPConnection]]) -> None:
+def _close_all(idle: dict[_Place, list[http1.Connection]]) -> None:
     for connections in idle.values():
         for connection in connections:
             connection.close()
     idle.clear()
 
 
-def _stands(connection: http.client.HTTPConnection) -> bool:
+def _stands(connection: http1.Connection) -> bool:
     """Whether an idle connection can be used: bytes that nobody asked for mean its end."""
     if connection.sock is None:
         return False
@@ -333,12 +338,16 @@ def _proxy(scheme: str, netloc: str) -> str:
 def _proxy_login(proxy: SplitResult) -> dict[str, str]:
     if proxy.username is None:
         return {}
+    import base64
+
     login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
     return {"Proxy-Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
     """The system's authorities, and ``ca_file``'s beside them."""
+    import ssl
+
     context = ssl.create_default_context()
     if ca_file:
         try:
