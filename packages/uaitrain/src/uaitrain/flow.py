@@ -136,8 +136,11 @@ def _checked(subject: Subject, began: int) -> tuple[Finding, ...]:
 
 def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, ResolvedBase]:
     """The CPU and the GPU base; of one in a registry only manifest and config are read."""
-    known, store = catalogue.load(), Store.default()
-    catalogue.check_framework(known, spec.framework)
+    store = Store.default()
+    known: tuple[catalogue.BaseEntry, ...] = ()
+    if catalogue.is_needed(spec.framework, spec.bases.values()):
+        known = catalogue.load()
+        catalogue.check_framework(known, spec.framework)
     built = store.layout.names()
     chosen = {
         accelerator: catalogue.choose(

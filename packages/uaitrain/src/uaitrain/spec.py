@@ -49,6 +49,10 @@ class Framework:
         return f"{self.name}-{self.version}"
 
 
+CAFFE_1 = Framework("caffe", "1.0.0")
+"""What the package's own bases and its stock entry are for."""
+
+
 @dataclass(frozen=True)
 class BaseChoice:
     """Which base image, for one accelerator.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from uaitrain.atomic import storage_error
@@ -13,6 +12,7 @@ from uaitrain.oci.reference import Reference
 from uaitrain.paths import config_dir
 from uaitrain.spec import (
     CAFFE,
+    CAFFE_1,
     CPU,
     ENGINES,
     GPU,
@@ -29,6 +29,9 @@ OCI_PREFIX = "oci:"
 
 _NEEDED = ("name", "framework", "version", "accelerator")
 _OPTIONAL = ("os", "python", "reference", "recipe", "engine")
+_REFERENCE = re.compile(r"[/:@]")
+"""What no name of an entry has."""
+
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?\Z")
 
 
@@ -100,6 +103,11 @@ def user_catalogue() -> Path:
     return config_dir() / "catalogue.toml"
 
 
+def is_needed(framework: Framework, choices: Iterable[BaseChoice]) -> bool:
+    """Whether anything has to be looked up: not for a job of ours on bases that are references."""
+    return framework != CAFFE_1 or not all(_REFERENCE.search(each.wanted) for each in choices)
+
+
 def load(user_file: Path | None = None) -> tuple[BaseEntry, ...]:
     """All entries, the user's first; a user's entry hides the package's of the same name.
 
@@ -123,6 +131,8 @@ def load(user_file: Path | None = None) -> tuple[BaseEntry, ...]:
 
 def parse(text: str, source: str, folder: Path | None) -> tuple[BaseEntry, ...]:
     """Judge a catalogue's text; a relative recipe path is meant from ``folder``."""
+    import tomllib
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -191,6 +201,8 @@ def _entry(value: object, where: str, folder: Path | None) -> BaseEntry:
 
 def mirrors(user_file: Path | None = None) -> tuple[str, ...]:
     """The Debian mirrors of the user's catalogue: ``[debian]``, ``mirrors = ["..."]``."""
+    import tomllib
+
     path = user_file or user_catalogue()
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -245,7 +257,7 @@ def choose(
                 return _inner(entry) if internal_uhub else entry
         if choice.wanted.startswith(OCI_PREFIX):
             return LayoutReference.parse(choice.wanted)
-        if re.search(r"[/:@]", choice.wanted):
+        if _REFERENCE.search(choice.wanted):
             return Reference.parse(choice.wanted)
         raise UsageError(
             f"no base is named {choice.wanted!r}",

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from uaitrain.errors import UaitrainError
@@ -80,14 +79,12 @@ class Console:
             self._line.clear()
 
 
-@dataclass
 class _LineTask:
     """One task on the status line; ``total`` and ``count`` are in bytes."""
 
-    line: StatusLine
-    name: str
-    total: int | None
-    count: int = 0
+    def __init__(self, line: StatusLine, name: str, total: int | None) -> None:
+        self.line, self.name, self.total = line, name, total
+        self.count = 0
 
     def advance(self, amount: int) -> None:
         self.line.advance(self, amount)

@@ -82,11 +82,22 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", _Formatter)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type] # passed on as they came
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, next_step=f"{self.prog} --help")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Helps as wide as the terminal, which argparse loads half a dozen modules to ask."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        except (OSError, ValueError):
+            columns = 0
+        super().__init__(prog, width=int(os.environ.get("COLUMNS") or columns or 80) - 2)
 
 
 class Terminated(BaseException):
