@@ -20,6 +20,7 @@ from uaitrain.registry.http1 import (
     NoAnswerError,
     Response,
 )
+from uaitrain.registry.patience import Patience
 
 
 def answered(sent: bytes, method: str = "GET") -> tuple[Response, bytes]:
@@ -29,7 +30,7 @@ def answered(sent: bytes, method: str = "GET") -> tuple[Response, bytes]:
         sender = threading.Thread(target=lambda: (theirs.sendall(sent), theirs.close()))
         sender.start()
         try:
-            response = Response(ours, method)
+            response = Response(ours, method, Patience(30, 30))
             try:
                 response.begin()
                 body = b""
@@ -192,7 +193,7 @@ def test_bodies_of_every_kind_arrive_over_one_connection(port: int) -> None:
         (None, {}, 0),
     ):
         connection.request("POST", "/a?b=c", body, headers)
-        response = connection.getresponse()
+        response = connection.getresponse(Patience(30, 30))
         assert response.status == 201
         assert response.read(1000).decode() == f"POST /a?b=c 127.0.0.1:{port} {size}"
         assert connection.sock is not None

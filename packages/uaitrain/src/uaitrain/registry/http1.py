@@ -7,11 +7,13 @@ number of headers, the number of interim answers.
 
 from __future__ import annotations
 
+import io
 import socket
+
+from uaitrain.registry.patience import Patience, Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import io
     import ssl
     from collections.abc import Iterable, Mapping
 
@@ -50,13 +52,14 @@ class BadAddressError(HttpError):
 class Response:
     """The answer to ``method``. ``headers`` are in the order in which they came.
 
+    ``patience`` says how long all of it may take.
     ``length`` is how many bytes of the body are still to come, None where only the end of the
     body tells.
     """
 
-    def __init__(self, sock: socket.socket, method: str) -> None:
+    def __init__(self, sock: socket.socket, method: str, patience: Patience) -> None:
         self._method = method
-        self._file: io.BufferedReader | None = sock.makefile("rb")
+        self._file: io.BufferedReader | None = io.BufferedReader(Reading(sock, patience))
         self.status = 0
         self.reason = ""
         self.headers: list[tuple[str, str]] = []
@@ -222,7 +225,7 @@ class Connection:
         self,
         method: str,
         target: str,
-        body: bytes | Iterable[bytes] | None,
+        body: bytes | Iterable[bytes | memoryview] | None,
         headers: Mapping[str, str],
     ) -> None:
         """Send it all. An iterable body needs a Content-Length header. Raises OSError,
@@ -248,10 +251,10 @@ class Connection:
             for piece in body:
                 self.sock.sendall(piece)
 
-    def getresponse(self) -> Response:
+    def getresponse(self, patience: Patience) -> Response:
         """Raises HttpError, OSError."""
         assert self.sock
-        response = Response(self.sock, self._method)
+        response = Response(self.sock, self._method, patience)
         try:
             response.begin()
         except BaseException:

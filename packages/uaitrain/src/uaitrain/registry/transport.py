@@ -1,10 +1,10 @@
 """Requests to registries: which scheme, how often, where redirects may lead.
 
-How long one request can take at most: ``attempts`` times the time limits of its connection, and
-``patience`` seconds of pauses between them (:class:`Retry`); whatever a server asks for by
-Retry-After counts against that patience. A host that never answered is not waited for, and one
-that fell silent is asked only once more. With the defaults that is at most two minutes of a
-silent host, and about four minutes where every attempt fails in another way.
+How long one request can take at most: connecting 10 s for each of the host's addresses, an answer
+60 s of silence and 120 s in all; ``attempts`` of that and ``patience`` seconds of pauses between
+them (:class:`Retry`), what a server asks for by Retry-After included, and none of them begun later
+than ``whole`` seconds after the first. A host that never answered is not waited for, and one that
+fell silent is asked only once more.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from uaitrain.errors import RegistryError
 from uaitrain.registry.failures import (
     RETRIED,
+    SilentError,
     TransientError,
     UnreachableError,
     WrongSchemeError,
@@ -39,12 +40,16 @@ _VERSION = "uaitrain"
 
 @dataclass(frozen=True)
 class Retry:
-    """Pauses of ``first``, twice that and so on up to ``longest`` seconds, with jitter."""
+    """Pauses of ``first``, twice that and so on up to ``longest`` seconds, with jitter.
+
+    ``patience`` limits the pauses together, ``whole`` when a small request is sent anew.
+    """
 
     attempts: int = 6
     first: float = 0.5
     longest: float = 8.0
     patience: float = 120.0
+    whole: float = 300.0
 
 
 class Backoff:
@@ -155,8 +160,9 @@ class Transport:
         """
         backoff = self.backoff()
         netloc = urlsplit(url).netloc
+        ends = time.monotonic() + self._retry.whole
+        silent = False
         while True:
-            failure: RegistryError | None = None
             try:
                 answer = self._follow(method, url, headers or {}, body, stream, plain)
             except UnreachableError:
@@ -164,11 +170,12 @@ class Transport:
                     raise
                 continue
             except TransientError as error:
-                failure = error
-                if not backoff.pause():
-                    raise failure from None
+                again = silent and isinstance(error, SilentError)
+                silent = isinstance(error, SilentError)
+                if again or time.monotonic() > ends or not backoff.pause():
+                    raise
                 continue
-            if answer.status not in RETRIED or is_full(answer):
+            if answer.status not in RETRIED or is_full(answer) or time.monotonic() > ends:
                 return answer
             if not backoff.pause(retry_after(answer)):
                 return answer

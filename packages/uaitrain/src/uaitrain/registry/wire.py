@@ -19,6 +19,7 @@ from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES
 from uaitrain.registry import http1
 from uaitrain.registry.breaks import converted, cut_short, not_connected
+from uaitrain.registry.patience import Patience
 from uaitrain.values import dataclass
 
 TYPE_CHECKING = False
@@ -29,8 +30,16 @@ if TYPE_CHECKING:
 CHUNK = 1024 * 1024
 """Bytes in one read or write."""
 
+_PIECE = 128 * 1024
 _SENDING_SECONDS = 60.0
-"""How long the other side may take no byte of ours; the limit for connecting is another one."""
+"""How long the other side may take for a piece of so many bytes of ours: 2 KB/s at least. The
+limit for connecting is another one."""
+
+_WHOLE = 2.0
+"""How many silences an answer may take in all, apart from a body that is read as a stream."""
+
+_ALREADY_THERE = 1.0
+"""Seconds for the answer of somebody who takes no more of our bytes."""
 
 _MOST_IDLE = 16
 """Connections to one place that are kept for the next request."""
@@ -64,6 +73,7 @@ class Answer:
     def __init__(
         self,
         response: http1.Response,
+        patience: Patience,
         url: str,
         stream: bool,
         release: Callable[[bool], None],
@@ -75,7 +85,9 @@ class Answer:
         self.url = url
         self.host = urlsplit(url).netloc
         self.body = b""
-        if not (stream and self.status < 300):
+        if stream and self.status < 300:
+            patience.flow()
+        else:
             self.body = self._read_all(MAX_MANIFEST_BYTES + 1)
             self.close()
 
@@ -139,9 +151,10 @@ class _Tunnelled(http1.Connection):
         lines = [f"CONNECT {host}:{self.port} HTTP/1.1", f"Host: {host}:{self.port}"]
         lines += [f"{name}: {value}" for name, value in _proxy_login(self._proxy).items()]
         sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        response = http1.Response(sock, "CONNECT")
+        response = http1.Response(sock, "CONNECT", Patience(self._limit, self._limit))
         try:
             response.begin()
+            sock.settimeout(self._limit)
             if response.status != _OK:
                 raise OSError(f"the proxy answers {response.status}")
         finally:
@@ -188,19 +201,24 @@ class Wire:
             place = _Place(parts.scheme, parts.hostname or "", parts.port, proxy)
         except ValueError:
             raise RegistryError(f"{url[:100]!r} is a broken address") from None
-        connection = self._connect(place, parts.netloc)
+        connection, used = self._connect(place, parts.netloc)
+        silence = self._timeouts[1] + extra_seconds
+        patience = Patience(silence, _WHOLE * silence)
         try:
             if proxy and place.scheme == "http":
                 host = {"Host": parts.netloc.rpartition("@")[2]}
                 headers = {**host, **headers, **_proxy_login(urlsplit(proxy))}
             response, fit = self._exchange(
-                connection, method, _target(parts, place), headers, body, extra_seconds
+                connection, method, _target(parts, place), headers, body, patience
             )
         except (http1.BadAddressError, ValueError):
             connection.close()
             raise RegistryError(f"{parts.netloc}: the registry gave a broken address") from None
         except _BROKEN as error:
             connection.close()
+            if used and isinstance(error, http1.HttpError):
+                # What an earlier answer left behind that was longer than it said.
+                raise cut_short(parts.netloc) from None
             raise converted(error, parts.netloc) from None
         except BaseException:
             connection.close()
@@ -209,7 +227,7 @@ class Wire:
         def release(whole: bool) -> None:
             self._put_back(place, connection, whole and fit)
 
-        return Answer(response, url, stream, release)
+        return Answer(response, patience, url, stream, release)
 
     def close(self) -> None:
         with self._lock:
@@ -222,27 +240,28 @@ class Wire:
         target: str,
         headers: Mapping[str, str],
         body: bytes | Iterable[bytes] | None,
-        extra_seconds: float,
+        patience: Patience,
     ) -> tuple[http1.Response, bool]:
         """The response, and whether the connection is fit for another request."""
         assert connection.sock
         connection.sock.settimeout(_SENDING_SECONDS)
         refused: OSError | None = None
         try:
-            connection.request(method, target, body, headers)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            # Who refuses a body without reading it has often said why before hanging up.
+            sent = body if body is None or isinstance(body, bytes) else _pieces(body)
+            connection.request(method, target, sent, headers)
+        except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:
+            # Who refuses a body without reading it has often said why before.
             refused = error
-        connection.sock.settimeout(self._timeouts[1] + extra_seconds)
+            patience = Patience(_ALREADY_THERE, _ALREADY_THERE)
         try:
-            return connection.getresponse(), refused is None
+            return connection.getresponse(patience), refused is None
         except _BROKEN:
             if refused:
                 raise refused from None
             raise
 
-    def _connect(self, place: _Place, netloc: str) -> http1.Connection:
-        """An idle connection that still stands, else a new one."""
+    def _connect(self, place: _Place, netloc: str) -> tuple[http1.Connection, bool]:
+        """An idle connection that still stands, else a new one; and whether it was used before."""
         while True:
             with self._lock:
                 idle = self._idle.get(place)
@@ -250,7 +269,7 @@ class Wire:
             if connection is None:
                 break
             if _stands(connection):
-                return connection
+                return connection, True
             connection.close()
         connection = self._new(place)
         try:
@@ -261,7 +280,7 @@ class Wire:
         except BaseException:
             connection.close()
             raise
-        return connection
+        return connection, False
 
     def _new(self, place: _Place) -> http1.Connection:
         seconds = self._timeouts[0]
@@ -290,6 +309,14 @@ class Wire:
             if self._context is None:
                 self._context = _tls(self._ca_file)
             return self._context
+
+
+def _pieces(body: Iterable[bytes]) -> Iterator[memoryview]:
+    """``body`` in pieces that even a slow line takes within the time limit of one write."""
+    for block in body:
+        view = memoryview(block)
+        for start in range(0, len(view), _PIECE):
+            yield view[start : start + _PIECE]
 
 
 def _close_all(idle: dict[_Place, list[http1.Connection]]) -> None:
