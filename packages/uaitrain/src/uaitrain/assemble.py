@@ -89,7 +89,7 @@ def assemble(
         RUN_LABEL: runs.to_json(),
         **spec.labels,
     }
-    history = [History(f"uaitrain pack: {layer.plan.name}") for layer in layers]
+    history = [History(f"uaitrain pack: {layer.name}") for layer in layers]
     command = runs.cpu if accelerator == "cpu" else runs.gpu
     return (
         base.image.configure(created=created)

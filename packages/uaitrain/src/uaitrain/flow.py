@@ -22,7 +22,7 @@ from uaitrain.destinations import PackOptions, Place, Reporter
 from uaitrain.errors import PreflightError, StorageError, UaitrainError, UsageError
 from uaitrain.files.cache import LayerCache
 from uaitrain.files.inventory import Inventory
-from uaitrain.files.layers import FileLayer, build_layers
+from uaitrain.files.layers import FileLayer, build_layers, folder_layers
 from uaitrain.files.plan import plan_layers
 from uaitrain.files.select import select
 from uaitrain.frameworks import launcher, stock
@@ -234,7 +234,7 @@ def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tup
     first = launcher_layers(cache, progress)
     mtime = source_date_epoch() or 0
     prefix = WORK_DIR.strip("/")
-    own = build_layers(spec.code, plan_layers(inventory, prefix, mtime), cache, progress)
+    own = folder_layers(inventory, prefix, mtime, cache, progress)
     if not stock.is_needed(spec, inventory):
         return first + own
     entry = stock.inventory()

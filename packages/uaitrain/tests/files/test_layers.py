@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from isal import igzip
 from uaitrain.errors import SourceError
-from uaitrain.files.cache import LayerCache, is_settled
+from uaitrain.files.cache import LayerCache
+from uaitrain.files.inventory import is_settled
 from uaitrain.files.layers import FileLayer, build_layers
 from uaitrain.files.plan import LARGE_BYTES, plan_layers
 from uaitrain.files.select import select
@@ -215,8 +216,10 @@ def test_spooled_blobs_beyond_the_limit_are_pruned_oldest_first(
     os.utime(tmp_path / "cache" / "blobs" / first.descriptor.digest[7:], (1, 1))
     cache.prune(limit=second.descriptor.size)
 
-    assert cache.blob(first.descriptor.digest) is None
-    assert cache.blob(second.descriptor.digest) is not None
+    assert cache.open_blob(first.descriptor) is None
+    kept = cache.open_blob(second.descriptor)
+    assert kept is not None
+    kept.close()
 
 
 def test_an_unusable_cache_folder_costs_time_only(code: Path, tmp_path: Path) -> None:

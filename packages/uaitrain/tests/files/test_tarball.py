@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def header(entry: Entry, mtime: int = 0) -> bytes:
     """The archive of one entry without content, less its end."""
     plan = LayerPlan("code", "data", (), (entry,), mtime)
     return b"".join(stream(NOWHERE, plan)).removesuffix(bytes(1024))
+
+
+def times(status: os.stat_result) -> dict[str, int]:
+    return {
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
+    }
 
 
 def by_the_library(entry: Entry, mode: int, mtime: int = 0) -> bytes:
@@ -58,7 +67,7 @@ def test_a_file_with_content(size: int, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content[:size])
     status = path.stat()
-    entry = Entry("file", Kind.FILE, size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+    entry = Entry("file", Kind.FILE, size, **times(status))
 
     tar = b"".join(stream(tmp_path, LayerPlan("code", "data", (), (entry,))))
 
@@ -73,7 +82,7 @@ def test_a_file_too_large_for_the_header_gets_a_record(size: int, tmp_path: Path
     with path.open("wb") as file:
         file.truncate(size)
     status = path.stat()
-    entry = Entry("file", Kind.FILE, size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+    entry = Entry("file", Kind.FILE, size, **times(status))
 
     pieces = stream(tmp_path, LayerPlan("code", "data", (), (entry,)))
 

@@ -137,7 +137,7 @@ def describe(spec: TrainSpec, result: PackResult) -> dict[str, Any]:
                 image.layer_descriptor(layer).to_json()
                 | {
                     "diff_id": layer.diff_id,
-                    "name": own.plan.name if own else "base",
+                    "name": own.name if own else "base",
                     "state": ("reused" if own.known else "new") if own else "base",
                 }
                 | ({"push": pushed[digest]} if accelerator == GPU and digest in pushed else {})

@@ -6,8 +6,10 @@ compression gains nothing, as for most weights files (docs/decisions/0001-isal.m
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from uaitrain.files.inventory import Entry
@@ -20,6 +22,24 @@ WORTH_IT = 0.9
 _GZIP_WINDOW = 31
 _SAMPLES = 16
 _SAMPLE_BYTES = 64 << 10
+
+
+@cache
+def library_version() -> str:
+    """What tells one version of the library from another, whose bytes may differ.
+
+    Read from its files, because loading it takes longer than all else that a pack of known layers
+    does here.
+    """
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec("isal")
+    if spec and spec.origin:
+        with contextlib.suppress(OSError):
+            return Path(spec.origin).with_name("_version.py").read_text(encoding="utf-8")
+    from isal import __version__
+
+    return __version__
 
 
 def gzip_stream(chunks: Iterable[bytes]) -> Iterator[bytes]:

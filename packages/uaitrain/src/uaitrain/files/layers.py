@@ -1,25 +1,24 @@
-"""Turn layer plans into image layers: one pass over what is new, none over what is known."""
+"""Turn a folder into image layers: one pass over what is new, none over what is known."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache as once
 from pathlib import Path
 from typing import BinaryIO
 
-from uaitrain.files.cache import LayerCache, LayerFacts
+from uaitrain.files.cache import LayerCache, LayerFacts, folder_key, plan_key
 from uaitrain.files.compress import gzip_stream, is_worth_compressing
+from uaitrain.files.inventory import Inventory, is_settled
 from uaitrain.files.iterstream import as_file
-from uaitrain.files.plan import LayerPlan
+from uaitrain.files.plan import LayerPlan, plan_layers
 from uaitrain.files.tarball import stream
 from uaitrain.oci.descriptor import OCI_LAYER, OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.progress import Progress, Task
 from uaitrain.values import dataclass
-
-WORKERS = 2
-"""Hashing and compressing leave the interpreter lock, so two threads use two cores."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,13 @@ class FileLayer:
     """A layer made of files: its blob is read from the cache or made again from the files."""
 
     root: Path
-    plan: LayerPlan
+    name: str
     facts: LayerFacts
     cache: LayerCache
     known: bool
     """Whether no file had to be read to know its digest."""
+    plan: Callable[[], LayerPlan]
+    """What is in it; asked for only where its bytes have to be made."""
 
     @property
     def diff_id(self) -> Digest:
@@ -43,52 +44,131 @@ class FileLayer:
 
     def open(self) -> BinaryIO:
         if self.descriptor.media_type == OCI_LAYER:
-            return as_file(stream(self.root, self.plan))
-        kept = self.cache.blob(self.descriptor.digest)
-        if kept and kept.stat().st_size == self.descriptor.size:
-            return kept.open("rb")
-        return as_file(gzip_stream(stream(self.root, self.plan)))
+            return as_file(stream(self.root, self.plan()))
+        if kept := self.cache.open_blob(self.descriptor):
+            return kept
+        return as_file(gzip_stream(stream(self.root, self.plan())))
+
+
+def folder_layers(
+    inventory: Inventory, prefix: str, mtime: int, cache: LayerCache, progress: Progress
+) -> tuple[FileLayer, ...]:
+    """The layers of everything in ``inventory``, under ``prefix`` in the image.
+
+    An unchanged folder is known as a whole, by one record and without a plan.
+    """
+    key = folder_key(inventory, prefix, mtime)
+
+    @once
+    def plans() -> tuple[LayerPlan, ...]:
+        return plan_layers(inventory, prefix, mtime)
+
+    if (found := cache.recall(key)) is not None:
+        return tuple(
+            FileLayer(inventory.root, name, facts, cache, True, lambda at=at: plans()[at])  # type: ignore[misc] # the default binds it
+            for at, (name, facts) in enumerate(found)
+        )
+    layers, are_settled = _build(inventory.root, plans(), cache, progress)
+    if are_settled:
+        cache.remember(key, [(layer.name, layer.facts) for layer in layers])
+    return layers
 
 
 def build_layers(
     root: Path, plans: Sequence[LayerPlan], cache: LayerCache, progress: Progress
 ) -> tuple[FileLayer, ...]:
     """The layers of ``plans`` in their order. Raises SourceError when files change meanwhile."""
-    recalled = [cache.recall(plan) for plan in plans]
-    work = sum(p.content_bytes for p, facts in zip(plans, recalled, strict=True) if not facts)
-    if all(recalled):
-        return tuple(
-            FileLayer(root, plan, facts, cache, known=True)
-            for plan, facts in zip(plans, recalled, strict=True)
-            if facts
-        )
-    # It brings logging along, which a pack of known layers does without.
-    from concurrent.futures import ThreadPoolExecutor
+    return _build(root, plans, cache, progress)[0]
 
-    task = progress.start("reading the code folder", work)
 
-    def build(plan: LayerPlan, facts: LayerFacts | None) -> FileLayer:
-        if facts:
-            return FileLayer(root, plan, facts, cache, known=True)
-        return FileLayer(root, plan, _read(root, plan, cache, task), cache, known=False)
+def _build(
+    root: Path, plans: Sequence[LayerPlan], cache: LayerCache, progress: Progress
+) -> tuple[tuple[FileLayer, ...], bool]:
+    """Also whether all of them are remembered now."""
+    keys = [plan_key(plan) for plan in plans]
+    recalled = [cache.recall(key) for key in keys]
+    facts: list[LayerFacts | None] = [found[0][1] if found else None for found in recalled]
+    # The largest first: whoever is given the last one is then done soon.
+    new = [index for index, known in enumerate(facts) if known is None]
+    new.sort(key=lambda index: -plans[index].content_bytes)
+    are_settled = True
+    if new:
+        work = sum(plans[index].content_bytes for index in new)
+        task = progress.start("reading the code folder", work)
+        stop = _Stop()
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+        def build(index: int) -> None:
+            nonlocal are_settled
+            plan, began = plans[index], time.time_ns()
+            facts[index] = made = _read(root, plan, cache, task, stop)
+            if is_settled(plan.entries, began):
+                cache.remember(keys[index], [(plan.name, made)])
+            else:
+                are_settled = False
+
+        _shared_by_two(build, new, stop)
+        task.done()
+    layers = tuple(
+        FileLayer(root, plan.name, known, cache, bool(before), lambda plan=plan: plan)  # type: ignore[misc] # the default binds it
+        for plan, known, before in zip(plans, facts, recalled, strict=True)
+        if known
+    )
+    return layers, are_settled
+
+
+class _Stop:
+    """What two threads tell each other: that one of them failed."""
+
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    def check(self) -> None:
+        if self.errors:
+            raise self.errors[0]
+
+
+def _shared_by_two(work: Callable[[int], None], items: Sequence[int], stop: _Stop) -> None:
+    """Do ``work`` for all items, in this thread and in one beside it.
+
+    Hashing and compressing leave the interpreter lock, so two threads use two cores. The standard
+    library's pool would bring logging along. The first error ends both, as soon as they
+    ``check``, and is raised here.
+    """
+    waiting = list(reversed(items))
+
+    def run() -> None:
         try:
-            layers = tuple(pool.map(build, plans, recalled))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    task.done()
-    return layers
+            while waiting:
+                try:
+                    item = waiting.pop()
+                except IndexError:  # the other one took it
+                    return
+                work(item)
+        except BaseException as error:  # noqa: BLE001 - raised by the caller's thread
+            stop.errors.append(error)
+
+    beside = None
+    if len(items) > 1:
+        from threading import Thread
+
+        beside = Thread(target=run)
+        beside.start()
+    run()
+    while beside and beside.is_alive():
+        try:
+            beside.join()
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C: the other one is told, and awaited
+            stop.errors.append(error)
+    stop.check()
 
 
-def _read(root: Path, plan: LayerPlan, cache: LayerCache, task: Task) -> LayerFacts:
+def _read(root: Path, plan: LayerPlan, cache: LayerCache, task: Task, stop: _Stop) -> LayerFacts:
     """One pass: tar, hash, compress, hash; compressed bytes are kept for the sinks."""
-    started = time.time_ns()
     tar_hash = hashlib.sha256()
 
     def tar() -> Iterator[bytes]:
         for chunk in stream(root, plan):
+            stop.check()
             tar_hash.update(chunk)
             task.advance(len(chunk))
             yield chunk
@@ -106,6 +186,4 @@ def _read(root: Path, plan: LayerPlan, cache: LayerCache, task: Task) -> LayerFa
     else:
         size = sum(len(chunk) for chunk in tar())
         descriptor = Descriptor(OCI_LAYER, Digest("sha256:" + tar_hash.hexdigest()), size)
-    facts = LayerFacts(Digest("sha256:" + tar_hash.hexdigest()), descriptor)
-    cache.remember(plan, facts, started)
-    return facts
+    return LayerFacts(Digest("sha256:" + tar_hash.hexdigest()), descriptor)

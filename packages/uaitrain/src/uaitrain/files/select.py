@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from operator import itemgetter
 from pathlib import Path
 
 from uaitrain.errors import SourceError
@@ -14,6 +15,10 @@ from uaitrain.files.inventory import Entry, Inventory, Kind
 
 IGNORE_FILE = ".uaitrainignore"
 _SPECIAL = ((stat.S_ISSOCK, "socket"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISBLK, "device"))
+_TYPE, _REGULAR, _FOLDER, _MAY_RUN = 0o170000, stat.S_IFREG, stat.S_IFDIR, stat.S_IXUSR
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_new = tuple.__new__
+"""Makes an entry of all its fields without asking for defaults."""
 
 
 def select(root: Path, ignore: Iterable[str] = ()) -> Inventory:
@@ -30,8 +35,11 @@ def select(root: Path, ignore: Iterable[str] = ()) -> Inventory:
             next_step="check --code_path (--code; in uaitrain.toml: code)",
         )
     rules = IgnoreRules((*DEFAULT_PATTERNS, *_read_ignore_file(root / IGNORE_FILE), *ignore))
-    ignored: list[str] = []
-    entries = sorted(_walk(root, "", rules, ignored), key=lambda entry: entry.path)
+    try:
+        entries, ignored = _walk(root, rules)
+    except OSError as error:
+        raise unreadable(root, error) from None
+    entries.sort(key=itemgetter(0))
     return Inventory(root, tuple(entries), tuple(sorted(ignored)))
 
 
@@ -52,53 +60,76 @@ def unreadable(path: Path | str, error: OSError) -> SourceError:
     )
 
 
-def _walk(root: Path, folder: str, rules: IgnoreRules, ignored: list[str]) -> Iterator[Entry]:
+def _walk(root: Path, rules: IgnoreRules) -> tuple[list[Entry], list[str]]:
+    """All entries and what was left out, in no order.
+
+    Written for speed: at 100,000 files each microsecond here is a tenth of a second. Names are
+    looked up from a folder's descriptor, which spares the kernel the path.
+    """
+    entries: list[Entry] = []
+    ignored: list[str] = []
+    add, ignores = entries.append, rules.ignores
+    base = os.open(root, _FOLDER_FLAGS)
     try:
-        with os.scandir(root / folder) as scan:
-            found = list(scan)
-    except OSError as error:
-        raise unreadable(root / folder, error) from None
-    prefix = folder + "/" if folder else ""
-    for item in found:
-        path = prefix + item.name
-        is_folder = item.is_dir(follow_symlinks=False)
-        if rules.ignores(path, is_folder):
-            ignored.append(path)
-            continue
-        try:
-            entry = _entry(root, path, item)
-        except FileNotFoundError:
-            raise changed(root / path) from None
-        except OSError as error:
-            raise unreadable(root / path, error) from None
-        yield entry
-        if is_folder:
-            yield from _walk(root, path, rules, ignored)
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            prefix = f"{folder}/" if folder else ""
+            path = folder
+            handle = -1
+            try:
+                handle = os.open(folder or ".", _FOLDER_FLAGS, dir_fd=base)
+                with os.scandir(handle) as scan:
+                    for item in scan:
+                        name = item.name
+                        path = prefix + name
+                        if ignores(path, name, item):
+                            ignored.append(path)
+                            continue
+                        status = item.stat(follow_symlinks=False)
+                        mode = status.st_mode
+                        if mode & _TYPE == _REGULAR:
+                            add(
+                                _new(
+                                    Entry,
+                                    (
+                                        path,
+                                        Kind.FILE,
+                                        status.st_size,
+                                        mode & _MAY_RUN != 0,
+                                        status.st_mtime_ns,
+                                        status.st_ctime_ns,
+                                        status.st_ino,
+                                        status.st_dev,
+                                        "",
+                                    ),
+                                )
+                            )
+                        elif mode & _TYPE == _FOLDER:
+                            add(Entry(path, Kind.FOLDER))
+                            waiting.append(path)
+                        else:
+                            add(_other(root, path, mode))
+            except FileNotFoundError:
+                raise changed(root / path) from None
+            except OSError as error:
+                raise unreadable(root / path, error) from None
+            finally:
+                if handle >= 0:
+                    os.close(handle)
+    finally:
+        os.close(base)
+    return entries, ignored
 
 
-def _entry(root: Path, path: str, item: os.DirEntry[str]) -> Entry:
-    status = item.stat(follow_symlinks=False)
-    mode = status.st_mode
+def _other(root: Path, path: str, mode: int) -> Entry:
     if stat.S_ISLNK(mode):
         return Entry(path, Kind.LINK, target=_checked_link(root, path))
-    if stat.S_ISDIR(mode):
-        return Entry(path, Kind.FOLDER)
-    if not stat.S_ISREG(mode):
-        kind = next((name for test, name in _SPECIAL if test(mode)), "device")
-        raise SourceError(
-            f"{str(root / path)!r} is a {kind}",
-            allowed="files, folders and symlinks",
-            next_step=f"remove it, or leave it out by a line in {IGNORE_FILE}",
-        )
-    return Entry(
-        path,
-        Kind.FILE,
-        size=status.st_size,
-        executable=bool(mode & stat.S_IXUSR),
-        mtime_ns=status.st_mtime_ns,
-        ctime_ns=status.st_ctime_ns,
-        inode=status.st_ino,
-        device=status.st_dev,
+    kind = next((name for test, name in _SPECIAL if test(mode)), "device")
+    raise SourceError(
+        f"{str(root / path)!r} is a {kind}",
+        allowed="files, folders and symlinks",
+        next_step=f"remove it, or leave it out by a line in {IGNORE_FILE}",
     )
 
 

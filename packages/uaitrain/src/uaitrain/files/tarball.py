@@ -91,9 +91,11 @@ def _ustar(name: str, kind: bytes, mode: int, size: int, mtime: int, target: str
 
 
 def _same(entry: Entry, status: os.stat_result) -> bool:
-    return (entry.size, entry.mtime_ns, entry.inode) == (
+    """ctime is among them because a program can set mtime back, and not ctime."""
+    return (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode) == (
         status.st_size,
         status.st_mtime_ns,
+        status.st_ctime_ns,
         status.st_ino,
     )
 

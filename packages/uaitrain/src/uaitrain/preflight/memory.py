@@ -9,6 +9,7 @@ remembered, and errors never are: who has one looks again.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -17,8 +18,7 @@ from pathlib import Path
 
 from uaitrain import __version__, atomic
 from uaitrain.errors import UaitrainError
-from uaitrain.files.cache import is_settled, stat_key
-from uaitrain.files.inventory import Entry, Kind
+from uaitrain.files.inventory import Entry, Kind, fingerprint, is_settled
 from uaitrain.preflight.finding import Finding, Severity
 from uaitrain.preflight.subject import Subject
 from uaitrain.spec import Account
@@ -36,13 +36,15 @@ def key_of(subject: Subject, read_at_ns: int) -> str | None:
     ``read_at_ns`` is a time before the inventory was read.
     """
     spec, inventory = subject.spec, subject.inventory
-    entries = list(inventory.entries)
+    beside: list[Entry] = []
     try:
         for folder in (spec.data, spec.output):
-            entries += _below(folder, MOST_FILES)
+            beside += _below(folder, MOST_FILES)
     except (OSError, _UnclearError):
         return None
-    if any(entry.kind is Kind.LINK for entry in entries) or not is_settled(entries, read_at_ns):
+    if inventory.has_links:
+        return None
+    if not is_settled(inventory.entries, read_at_ns) or not is_settled(beside, read_at_ns):
         return None
     words = [
         __version__,
@@ -51,8 +53,10 @@ def key_of(subject: Subject, read_at_ns: int) -> str | None:
         str(os.geteuid()),
         str(os.access(spec.output, os.W_OK | os.X_OK)),
         *inventory.ignored,
+        inventory.fingerprint,
+        fingerprint(beside),
     ]
-    return stat_key(words, entries)
+    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class Memory:
