@@ -49,6 +49,7 @@ from uaitrain.values import dataclass, replace
 
 if TYPE_CHECKING:
     from uaitrain.engines import Engine
+    from uaitrain.provenance.attach import Attachment, Wanted
     from uaitrain.registry.pull import PulledImage
 
 COMMANDS_FILE = "uaitrain_cmd.txt"
@@ -81,6 +82,7 @@ class PackResult:
     commands: Commands
     commands_file: Path
     seconds: Mapping[str, float]
+    attachments: tuple[Attachment, ...] = ()
 
 
 def prepare(
@@ -162,11 +164,16 @@ def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, Resolved
     return {accelerator: resolved[choice] for accelerator, choice in chosen.items()}
 
 
-def pack(spec: TrainSpec, options: PackOptions, reporter: Reporter) -> PackResult:
-    """Build both images and put them where they belong. Whatever fails, the log is written."""
+def pack(
+    spec: TrainSpec, options: PackOptions, reporter: Reporter, wanted: Wanted | None = None
+) -> PackResult:
+    """Build both images and put them where they belong. Whatever fails, the log is written.
+
+    ``wanted`` is what shall lie beside the pushed image.
+    """
     log = RunLog()
     try:
-        return _pack(spec, options, reporter, log)
+        return _pack(spec, options, reporter, log, wanted)
     except UaitrainError as error:
         log.line(f"error: {error}")
         raise
@@ -177,7 +184,13 @@ def pack(spec: TrainSpec, options: PackOptions, reporter: Reporter) -> PackResul
             reporter.warn(f"no log of this run: {error.what}")
 
 
-def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog) -> PackResult:
+def _pack(
+    spec: TrainSpec,
+    options: PackOptions,
+    reporter: Reporter,
+    log: RunLog,
+    wanted: Wanted | None = None,
+) -> PackResult:
     if options.push and not spec.target.host:
         raise UsageError(
             f"cannot push {spec.target.gpu}: it names no registry",
@@ -206,8 +219,30 @@ def _pack(spec: TrainSpec, options: PackOptions, reporter: Reporter, log: RunLog
     for accelerator, report in places:
         log.line(f"{accelerator} image {images[accelerator].digest} -> {report.place}: {report}")
     LayerCache(cache_dir() / "layers").prune()
+    attachments: tuple[Attachment, ...] = ()
+    if options.push and wanted:
+        from uaitrain.provenance.attach import Pushed, attach
+
+        target = spec.target.gpu
+        with log.phase("attachments"):
+            attachments = attach(
+                wanted,
+                spec,
+                Pushed(images[GPU], prepared.bases[GPU]),
+                registries.connect(target.registry, target.repository),
+                reporter.progress,
+            )
+        for each in attachments:
+            log.line(f"attached to {target}: {each}")
     return PackResult(
-        images, prepared.bases, layers, tuple(places), commands, commands_file, log.seconds
+        images,
+        prepared.bases,
+        layers,
+        tuple(places),
+        commands,
+        commands_file,
+        log.seconds,
+        attachments,
     )
 
 

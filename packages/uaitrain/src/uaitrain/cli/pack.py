@@ -25,6 +25,7 @@ examples:
   uaitrain pack --push --no-load           only push: needs no engine at all
   uaitrain pack --engine torch             train with our engine on PyTorch, also on CPUs
   uaitrain pack --layout images            both images into an OCI layout folder
+  uaitrain pack --push --sbom --sign KEY   and attach an SBOM and signatures that cosign verifies
   printf %s "$PASSWORD" | uaitrain pack --push --username me --password-stdin
 
 Standard output is the text of uaitrain_cmd.txt; uaitrain.log beside it tells what was done.
@@ -42,6 +43,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_spec_arguments(parser)
     add_pack_arguments(parser)
     parser.add_argument("--push", action="store_true", help="push the GPU image")
+    parser.add_argument(
+        "--sbom",
+        action="store_true",
+        help="attach to the pushed image what is in it and what it was made from",
+    )
+    parser.add_argument(
+        "--sign",
+        type=Path,
+        metavar="KEY",
+        help="sign the pushed image, and what is attached, with this key (PEM, ECDSA P-256)",
+    )
     add_access_arguments(parser)
 
 
@@ -78,7 +90,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     spec = spec_from(arguments)
     access = access_from(arguments, spec.target.host)
     options = options_from(arguments, access, push=arguments.push)
-    show(spec, pack(spec, options, console), console, as_json=arguments.json)
+    wanted = None
+    if arguments.sbom or arguments.sign:
+        from uaitrain.cli.provenance import wanted_from
+
+        wanted = wanted_from(arguments)
+    show(spec, pack(spec, options, console, wanted), console, as_json=arguments.json)
     return EXIT_OK
 
 
@@ -109,6 +126,8 @@ def show(spec: TrainSpec, result: PackResult, console: Console, *, as_json: bool
     references = {CPU: spec.target.cpu, GPU: spec.target.gpu}
     for accelerator, report in result.places:
         console.note(f"{accelerator} image {references[accelerator]} -> {report.place}: {report}")
+    for attachment in result.attachments:
+        console.note(f"attached to {spec.target.gpu}: {attachment}")
     console.note(f"the commands are also in {result.commands_file}")
     sys.stdout.flush()
     console.out(text(result.commands).rstrip("\n"))
@@ -164,6 +183,15 @@ def describe(spec: TrainSpec, result: PackResult) -> dict[str, Any]:
                 "note": report.note,
             }
             for accelerator, report in result.places
+        ],
+        "attachments": [
+            {
+                "kind": each.kind,
+                "digest": each.digest,
+                "unchanged": each.unchanged,
+                "sent_bytes": each.sent,
+            }
+            for each in result.attachments
         ],
         "commands": {
             "deploy": list(result.commands.deploy.argv),

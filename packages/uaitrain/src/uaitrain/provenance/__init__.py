@@ -1,0 +1,1 @@
+"""What a pushed image says about where it comes from: SBOM, provenance statement, signatures."""

@@ -1,0 +1,207 @@
+"""What ``pack`` puts beside a pushed image: the documents first, then what signs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from uaitrain.bases.resolve import ResolvedBase
+from uaitrain.errors import UaitrainError, UsageError
+from uaitrain.oci.image import Image
+from uaitrain.oci.layer import Layer
+from uaitrain.paths import cache_dir
+from uaitrain.progress import Progress
+from uaitrain.spec import WORK_DIR, TrainSpec
+from uaitrain.units import human_bytes
+from uaitrain.values import dataclass
+
+if TYPE_CHECKING:
+    from uaitrain.provenance.inventory import Inventory
+    from uaitrain.provenance.keys import Signer
+    from uaitrain.provenance.statement import Inputs
+    from uaitrain.registry.client import Registry
+    from uaitrain.registry.referrers import Artifact, Attached
+
+EXTRA = "pip install 'uaitrain[sbom]'"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """``sbom``: the SBOM and the provenance statement. ``signer`` signs the image, and both."""
+
+    sbom: bool = False
+    signer: Signer | None = None
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A pushed image, and what it was made from."""
+
+    image: Image
+    base: ResolvedBase
+
+    @property
+    def base_layers(self) -> Sequence[Layer]:
+        return self.image.layers[: len(self.base.image.layers)]
+
+    @property
+    def own_layers(self) -> Sequence[Layer]:
+        return self.image.layers[len(self.base.image.layers) :]
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One document in the registry; ``digest`` is its manifest's."""
+
+    kind: str
+    digest: str
+    sent: int
+    unchanged: bool
+
+    def __str__(self) -> str:
+        """One line for people and for the log."""
+        how = "there already" if self.unchanged else f"{human_bytes(self.sent)} sent"
+        return f"{self.kind} {self.digest}: {how}"
+
+
+@dataclass(frozen=True)
+class _Step:
+    kind: str
+    put: Callable[[], Attached]
+
+
+def check_libraries() -> None:
+    """Raises UsageError where what writes SBOMs is not installed."""
+    try:
+        import cyclonedx  # noqa: F401 only whether it is there
+    except ImportError:
+        raise UsageError("--sbom needs a library that is not installed", next_step=EXTRA) from None
+
+
+def attach(
+    wanted: Wanted, spec: TrainSpec, pushed: Pushed, registry: Registry, progress: Progress
+) -> tuple[Attachment, ...]:
+    """Put everything that is ``wanted`` beside the image, which stays whatever happens.
+
+    Raises UaitrainError of the kind that befell it, with what is missing now.
+    """
+    found: list[Attachment] = []
+    kind = "SBOM" if wanted.sbom else "signature"
+    try:
+        for step in _plan(wanted, spec, pushed, registry, progress):
+            kind = step.kind
+            done = step.put()
+            found.append(Attachment(kind, done.digest, done.sent, done.unchanged))
+    except UaitrainError as error:
+        raise type(error)(
+            f"{spec.target.gpu} is pushed, but its {kind} is not attached: {error.what}",
+            allowed=error.allowed,
+            next_step=error.next_step or "pack again: only what is missing is sent",
+        ) from None
+    return tuple(found)
+
+
+def _plan(
+    wanted: Wanted, spec: TrainSpec, pushed: Pushed, registry: Registry, progress: Progress
+) -> Iterator[_Step]:
+    from uaitrain.provenance import statement
+    from uaitrain.registry import referrers
+
+    image, target = pushed.image, spec.target.gpu
+    name, repository = f"{target.registry}/{target.repository}", target.repository
+    tag = referrers.fallback_tag(image.digest)
+
+    def step(kind: str, artifact: Artifact, tag: str = "") -> _Step:
+        return _Step(kind, partial(referrers.attach, registry, repository, artifact, tag))
+
+    said: list[tuple[str, str, bytes]] = []
+    if wanted.sbom:
+        from uaitrain.provenance import sbom
+
+        inventory = look(pushed, progress)
+        ours = sbom.Named(name, image.digest)
+        base = sbom.Named(_base_name(pushed.base), pushed.base.digest)
+        document = sbom.render(ours, base, inventory, image.config["created"])
+        predicate = statement.provenance(spec, _inputs(spec, str(base.purl), pushed, inventory))
+        about_build = statement.statement(name, image.digest, statement.SLSA_TYPE, predicate)
+        about_parts = statement.statement(
+            name, image.digest, sbom.PREDICATE_TYPE, statement.about_sbom(document)
+        )
+        artifact = referrers.Artifact(sbom.MEDIA_TYPE, sbom.MEDIA_TYPE, document, image.descriptor)
+        # The tag is where cosign looks.
+        yield step("SBOM", artifact, f"{tag}.sbom")
+        artifact = referrers.Artifact(
+            statement.MEDIA_TYPE,
+            statement.MEDIA_TYPE,
+            about_build,
+            image.descriptor,
+            {"in-toto.io/predicate-type": statement.SLSA_TYPE},
+        )
+        yield step("provenance statement", artifact)
+        said = [
+            ("signed SBOM", sbom.PREDICATE_TYPE, about_parts),
+            ("signed provenance statement", statement.SLSA_TYPE, about_build),
+        ]
+    if wanted.signer:
+        from uaitrain.provenance import signatures
+
+        about_image = statement.statement("", image.digest, statement.SIGN_TYPE, {})
+        for kind, predicate_type, text in (*said, ("signature", statement.SIGN_TYPE, about_image)):
+            yield step(
+                kind, signatures.bundle(image.descriptor, wanted.signer, text, predicate_type)
+            )
+        payload = signatures.payload(name, image.digest)
+        yield _Step(
+            "signature for older cosigns",
+            partial(
+                signatures.attach_simple,
+                registry,
+                repository,
+                wanted.signer,
+                payload,
+                image.digest,
+            ),
+        )
+
+
+def look(pushed: Pushed, progress: Progress) -> Inventory:
+    """What the image holds. Layers that were never looked into are read."""
+    from uaitrain.provenance.contents import Reader
+    from uaitrain.provenance.inventory import merge
+
+    reader = Reader(cache_dir() / "contents", progress)
+    base, own = pushed.base_layers, pushed.own_layers
+    found = merge(
+        [
+            reader.read(layer, f"layer {number} of {len(base)} of {pushed.base.name}", files=False)
+            for number, layer in enumerate(base, 1)
+        ],
+        [
+            reader.read(layer, f"layer {number} of {len(own)} of the job", files=True)
+            for number, layer in enumerate(own, 1)
+        ],
+    )
+    reader.prune()
+    return found
+
+
+def _inputs(spec: TrainSpec, base: str, pushed: Pushed, inventory: Inventory) -> Inputs:
+    from uaitrain.provenance import sources
+    from uaitrain.provenance.inventory import directory_digest
+    from uaitrain.provenance.statement import Inputs
+
+    return Inputs(
+        base,
+        pushed.base.digest,
+        directory_digest(inventory.files, WORK_DIR),
+        sources.commit_of(spec.code),
+        tuple(sources.lock_files(inventory.files)),
+    )
+
+
+def _base_name(base: ResolvedBase) -> str:
+    """A name without tag; of a base in a layout on this machine only the last word."""
+    if base.reference:
+        return f"{base.reference.registry}/{base.reference.repository}"
+    return base.name.rpartition("/")[2].rpartition(":")[2]

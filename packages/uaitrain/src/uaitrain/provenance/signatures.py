@@ -1,0 +1,125 @@
+"""Signatures in the two forms that cosign reads.
+
+- *Simple signing* (cosign 1 to 3): a payload that names the image's digest, as a layer of an
+  image under the tag ``sha256-<hex>.sig``; the signature is an annotation of the layer
+  (sigstore, "Cosign Signature Specifications").
+- *Bundles* (cosign 2.4 and later): an in-toto statement in a DSSE envelope, in a Sigstore bundle
+  (version 0.3), attached as a referrer.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from uaitrain.errors import NotFoundError, RegistryError
+from uaitrain.oci.descriptor import OCI_CONFIG, OCI_MANIFEST, Descriptor
+from uaitrain.oci.digest import Digest, digest_of
+from uaitrain.oci.image import canonical_json, parse_manifest
+from uaitrain.provenance.keys import Signer, hint
+from uaitrain.provenance.statement import MEDIA_TYPE as IN_TOTO
+from uaitrain.registry.client import Registry
+from uaitrain.registry.referrers import Artifact, Attached, fallback_tag, put_blob
+
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+SIGNATURE = "dev.cosignproject.cosign/signature"
+
+_ROUNDS = 5
+"""How often the tag is written when others write it at the same time."""
+
+
+def payload(name: str, digest: Digest) -> bytes:
+    """What a simple signature signs: that ``digest`` is an image called ``name``."""
+    return canonical_json(
+        {
+            "critical": {
+                "identity": {"docker-reference": name},
+                "image": {"docker-manifest-digest": digest},
+                "type": "cosign container image signature",
+            },
+            "optional": None,
+        }
+    )
+
+
+def bundle(subject: Descriptor, signer: Signer, statement: bytes, predicate_type: str) -> Artifact:
+    """``statement`` about ``subject``, signed."""
+    envelope = {
+        "payload": _base64(statement),
+        "payloadType": IN_TOTO,
+        "signatures": [{"sig": _base64(signer.sign(pre_authentication(IN_TOTO, statement)))}],
+    }
+    content = canonical_json(
+        {
+            "mediaType": BUNDLE_TYPE,
+            "verificationMaterial": {"publicKey": {"hint": hint(signer)}},
+            "dsseEnvelope": envelope,
+        }
+    )
+    annotations = {
+        "dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": predicate_type,
+    }
+    return Artifact(BUNDLE_TYPE, BUNDLE_TYPE, content, subject, annotations)
+
+
+def pre_authentication(payload_type: str, body: bytes) -> bytes:
+    """What a DSSE signature covers (DSSE protocol, "PAE")."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(body), body)
+
+
+def attach_simple(
+    registry: Registry, repository: str, signer: Signer, signed: bytes, image: Digest
+) -> Attached:
+    """Put the signature over ``signed`` beside those that ``image`` has already."""
+    tag = f"{fallback_tag(image)}.sig"
+    signature = {SIGNATURE: _base64(signer.sign(signed))}
+    layer = Descriptor(PAYLOAD_TYPE, digest_of(signed), len(signed), signature)
+    sent = 0
+    for written in range(_ROUNDS):
+        digest, layers = _there(registry, repository, tag)
+        if digest and layer in layers:
+            return Attached(digest, sent, written == 0)
+        config = _config([*layers, layer])
+        sent += put_blob(registry, repository, PAYLOAD_TYPE, signed)
+        sent += put_blob(registry, repository, OCI_CONFIG, config)
+        registry.put_manifest(repository, tag, _manifest(config, [*layers, layer]), OCI_MANIFEST)
+    raise RegistryError(
+        f"others wrote the tag {tag} of {registry.host}/{repository} at the same time, "
+        f"{_ROUNDS} times in a row",
+        next_step="try again when they are done",
+    )
+
+
+def _there(
+    registry: Registry, repository: str, tag: str
+) -> tuple[Digest | None, tuple[Descriptor, ...]]:
+    """The signatures that the image has already."""
+    try:
+        fetched = registry.get_manifest(repository, tag)
+    except NotFoundError:
+        return None, ()
+    return fetched.digest, parse_manifest(fetched.raw, fetched.media_type).layers
+
+
+def _config(layers: Sequence[Descriptor]) -> bytes:
+    """A signature is stored as an image, and an image has a config."""
+    rootfs = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
+    return canonical_json({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
+
+
+def _manifest(config: bytes, layers: Sequence[Descriptor]) -> bytes:
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": Descriptor(OCI_CONFIG, digest_of(config), len(config)).to_json(),
+            "layers": [layer.to_json() for layer in layers],
+        }
+    )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
