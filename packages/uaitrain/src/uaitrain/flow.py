@@ -128,7 +128,7 @@ def _checked(subject: Subject, began: int) -> tuple[Finding, ...]:
     key = key_of(subject, began)
     found = memory.recall(key) if key else None
     if found is None:
-        found = run_checks(subject)
+        found = run_checks(subject, cache_dir())
         if any(base.engine for base in subject.bases.values()):
             found, _ = ask_engine(subject, found)
         if key:

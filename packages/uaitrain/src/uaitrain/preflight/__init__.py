@@ -13,6 +13,8 @@ from uaitrain.preflight.subject import BaseFacts, EngineAnswer, Subject
 from uaitrain.values import replace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from uaitrain.preflight.checks import CHECKS, RULES
 
 __all__ = [
@@ -30,12 +32,15 @@ __all__ = [
 _ORDER = {severity: index for index, severity in enumerate(Severity)}
 
 
-def run_checks(subject: Subject) -> tuple[Finding, ...]:
-    """Every check's findings, errors first, otherwise in the order of :data:`CHECKS`."""
+def run_checks(subject: Subject, memory: Path | None = None) -> tuple[Finding, ...]:
+    """Every check's findings, errors first, otherwise in the order of :data:`CHECKS`.
+
+    In the folder ``memory`` checks remember what they need not read again.
+    """
     from uaitrain.preflight import checks
     from uaitrain.preflight.look import Look
 
-    look = Look(subject)
+    look = Look(subject, memory)
     found = [finding for _, check in checks.CHECKS for finding in check(look)]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
 

@@ -50,10 +50,14 @@ class NetFile:
 
 
 class Look:
-    """Caches over a :class:`Subject`; every check gets one and only reads."""
+    """Caches over a :class:`Subject`; every check gets one and only reads.
 
-    def __init__(self, subject: Subject) -> None:
+    In the folder ``memory`` a check may remember what it need not read again; None: read all.
+    """
+
+    def __init__(self, subject: Subject, memory: Path | None = None) -> None:
         self.subject = subject
+        self.memory = memory
         self.spec = subject.spec
 
     @property

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 from uaitrain.files import inventory
-from uaitrain.files.inventory import Entry
+from uaitrain.files.inventory import Entry, is_settled
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look, at
 from uaitrain.preflight.rule import note, warning
+from uaitrain.preflight.searched import Searched, row
 from uaitrain.values import dataclass
 
 FILE = warning(
@@ -58,19 +60,28 @@ NAMES = rb"(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
 
 @dataclass(frozen=True)
 class Kind:
-    """``hints`` are in lower case; without one of them the pattern is not tried, for speed.
+    """Without one of ``hints`` in the text, and without ``start`` where there is one, the pattern
+    is not tried: it takes ten times as long as they do.
 
-    ``folded`` patterns look at the text in lower case: ten times the speed of ``(?i)``.
+    ``folded`` kinds look at the text in lower case: ten times the speed of ``(?i)``.
     """
 
     name: str
     hints: tuple[bytes, ...]
     pattern: re.Pattern[bytes]
     folded: bool = False
+    start: re.Pattern[bytes] | None = None
+
+    def may_be_in(self, text: bytes) -> bool:
+        # Not by any(): its generator takes as long as the search through a small file.
+        for hint in self.hints:
+            if hint in text:
+                return not self.start or self.start.search(text) is not None
+        return False
 
 
-def _kind(name: str, pattern: bytes, *hints: bytes) -> Kind:
-    return Kind(name, hints, re.compile(pattern))
+def _kind(name: str, pattern: bytes, *hints: bytes, start: bytes = b"") -> Kind:
+    return Kind(name, hints, re.compile(pattern), start=re.compile(start) if start else None)
 
 
 def _named(pattern: bytes) -> Kind:
@@ -82,20 +93,20 @@ KINDS = (
     _kind(
         "a private key",
         rb"-----BEGIN (?:[A-Z0-9]+ ){0,2}PRIVATE KEY(?: BLOCK)?-----",
-        b"private key",
+        b"PRIVATE KEY",
     ),
-    _kind("an AWS access key", rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", b"akia", b"asia"),
-    _kind("a GitHub token", rb"\bgh[pousr]_[A-Za-z0-9]{36}", b"gh"),
+    _kind("an AWS access key", rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", b"AKIA", b"ASIA"),
+    _kind("a GitHub token", rb"\bgh[pousr]_[A-Za-z0-9]{36}", b"gh", start=rb"gh[pousr]_"),
     _kind("a GitHub token", rb"\bgithub_pat_[A-Za-z0-9_]{60,}", b"github_pat_"),
     _kind("a GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20}", b"glpat-"),
     _kind("a Hugging Face token", rb"\bhf_[A-Za-z0-9]{34}\b", b"hf_"),
-    _kind("a Google API key", rb"\bAIza[0-9A-Za-z_-]{35}", b"aiza"),
+    _kind("a Google API key", rb"\bAIza[0-9A-Za-z_-]{35}", b"AIza"),
     _kind("a Slack token", rb"\bxox[abprs]-[0-9A-Za-z-]{20,}", b"xox"),
-    _kind("a PyPI token", rb"\bpypi-AgE[A-Za-z0-9_-]{40,}", b"pypi-age"),
+    _kind("a PyPI token", rb"\bpypi-AgE[A-Za-z0-9_-]{40,}", b"pypi-AgE"),
     _kind(
         "a JSON web token",
         rb"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-        b"eyj",
+        b"eyJ",
     ),
     _kind("a registry login", rb"\"auth\"\s*:\s*\"[A-Za-z0-9+/]{12,}={0,2}\"", b'"auth"'),
     _kind(
@@ -129,15 +140,26 @@ def check(look: Look) -> Iterator[Finding]:
         elif 0 < entry.size <= LARGEST_FILE_BYTES:
             candidates.append(entry)
     candidates.sort(key=lambda entry: not entry.path.endswith(LIKELY_SUFFIXES))
+    began = time.time_ns()
+    table = Searched(look.memory / "searched", root, rules()) if look.memory else None
+    known = table.load() if table else frozenset()
+    clean: list[Entry] = []
     searched, read_bytes, told = 0, 0, 0
     for entry in candidates:
         if searched == MOST_FILES or read_bytes > MOST_BYTES or told >= MOST_FINDINGS:
             break
         searched += 1
         read_bytes += entry.size
-        for line, kind in _in_file(look, entry):
+        found = [] if known and row(entry) in known else _in_file(look, entry)
+        for line, kind in found or ():
             told += 1
             yield TEXT.finding(f"{kind} in {entry.path}", at(root / entry.path, line))
+        if found == []:
+            clean.append(entry)
+    if table:
+        rows = {row(entry) for entry in clean if is_settled((entry,), began)}
+        if rows != known:
+            table.save(rows)
     if searched < len(candidates):
         what = f"{searched:,} of {len(candidates):,} text-sized files searched for secrets"
         yield LIMIT.finding(what, str(root))
@@ -152,12 +174,19 @@ def _secret_name(path: str) -> bool:
     )
 
 
-def _in_file(look: Look, entry: Entry) -> list[tuple[int, str]]:
-    """Lines (from 1) with the kind that each has; at most 20."""
+def rules() -> str:
+    """What is looked for, as a text that changes with it."""
+    return repr([(kind.pattern.pattern, kind.folded) for kind in (*KINDS, UNQUOTED)]) + repr(
+        PLACEHOLDER.pattern
+    )
+
+
+def _in_file(look: Look, entry: Entry) -> list[tuple[int, str]] | None:
+    """Lines (from 1) with the kind that each has, at most 20; None where it can't be read."""
     try:
         data = (look.spec.code / entry.path).read_bytes()
     except OSError:
-        return []
+        return None
     if b"\0" in data[:BINARY_PROBE_BYTES]:
         return []
     lower = data.lower()
@@ -165,7 +194,7 @@ def _in_file(look: Look, entry: Entry) -> list[tuple[int, str]]:
     found = {
         (data.count(b"\n", 0, match.start()) + 1, kind.name)
         for kind in kinds
-        if any(hint in lower for hint in kind.hints)
+        if kind.may_be_in(lower if kind.folded else data)
         for match in kind.pattern.finditer(lower if kind.folded else data)
         if not PLACEHOLDER.search(match.group())
     }
