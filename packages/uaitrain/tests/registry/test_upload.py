@@ -93,7 +93,8 @@ def test_what_may_work_when_tried_again_is_tried_again(
 def test_an_upload_goes_on_where_it_broke_off(registry: RunningRegistry) -> None:
     layer = blob_layer(BIG)
     shown: list[int] = []
-    with running_fault_proxy(registry.host, Fault("^PUT", keep=3 * MIB)) as proxy:
+    broken = Fault("^PUT", reset_after=3 * MIB)
+    with running_fault_proxy(registry.host, broken, resumable=True) as proxy:
         upload_blob(
             client(proxy.host), REPOSITORY, layer.descriptor, layer.open, advance=shown.append
         )
@@ -193,10 +194,19 @@ def test_a_registry_that_stalls_is_asked_only_once_more(
     assert arrives is _arrived(registry, layer)
 
 
-def test_bytes_damaged_on_the_way_are_noticed(registry: RunningRegistry) -> None:
+@pytest.mark.parametrize("where", [0, 2 * MIB, -1])
+def test_bytes_damaged_on_the_way_are_sent_anew(registry: RunningRegistry, where: int) -> None:
+    layer = blob_layer(BIG)
+    with running_fault_proxy(registry.host, Fault("^PUT", spoil_at=where)) as proxy:
+        assert _upload(proxy, layer) == 2 * len(BIG)
+
+    assert _arrived(registry, layer)
+
+
+def test_bytes_damaged_again_and_again_are_told(registry: RunningRegistry) -> None:
     layer = blob_layer(BIG)
     with (
-        running_fault_proxy(registry.host, Fault("^PUT", spoil=True)) as proxy,
+        running_fault_proxy(registry.host, Fault("^PUT", spoil_at=0, times=9)) as proxy,
         pytest.raises(DigestError, match="other bytes than were sent"),
     ):
         _upload(proxy, layer)

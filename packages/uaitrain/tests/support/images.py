@@ -70,6 +70,7 @@ def client(
     insecure: frozenset[str] = frozenset(),
     retry: Retry = QUICK,
     silence_seconds: float = 30.0,
+    uploads: Path | None = None,
 ) -> Registry:
     """As ``uaitrain.registry.connect``, but impatient and with a fixed login."""
     transport = Transport(
@@ -77,7 +78,7 @@ def client(
     )
     token = Secret(identity_token) if identity_token else None
     own = Credentials(username, Secret(password), token) if username or token else None
-    return Registry(host, transport, Authorizer(transport, host, host, lambda: own))
+    return Registry(host, transport, Authorizer(transport, host, host, lambda: own), uploads)
 
 
 def at(host: str, name: str = "team/mnist:v1") -> Reference:

@@ -27,11 +27,13 @@ def connect(
     (see ``credentials.find_credentials``). ``repository`` chooses among Podman's logins.
     ``insecure`` names hosts that plain HTTP may be spoken to, ``ca_file`` a private authority.
     """
+    from uaitrain.paths import cache_dir
     from uaitrain.registry.auth import Authorizer
     from uaitrain.registry.client import Registry, api_host
     from uaitrain.registry.credentials import find_credentials
     from uaitrain.registry.transport import Transport
 
     transport = Transport(insecure=insecure, ca_file=ca_file)
+    uploads = cache_dir() / "uploads"
     lookup = partial(find_credentials, host, credentials, repository=repository, target=target)
-    return Registry(host, transport, Authorizer(transport, api_host(host), host, lookup))
+    return Registry(host, transport, Authorizer(transport, api_host(host), host, lookup), uploads)

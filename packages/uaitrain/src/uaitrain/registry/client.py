@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
 
-from uaitrain.errors import RegistryError, UsageError
+from uaitrain.errors import DigestError, RegistryError, UsageError
 from uaitrain.oci.descriptor import (
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -21,11 +21,13 @@ from uaitrain.oci.descriptor import (
 from uaitrain.oci.digest import Digest, digest_of, parse_digest, verify
 from uaitrain.oci.reference import DOCKER_HUB
 from uaitrain.registry.auth import Authorizer, Scope, scope_of
-from uaitrain.registry.failures import is_registry, refusal
+from uaitrain.registry.failures import DamagedError, MissingBlobsError, is_registry, refusal
 from uaitrain.registry.transport import Transport
 from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from uaitrain.registry.wire import Answer
 
 PULL = ("pull",)
@@ -48,11 +50,21 @@ class FetchedManifest:
 
 
 class Registry:
-    """Talks to the registry that the user calls ``host``. Safe to use from several threads."""
+    """Talks to the registry that the user calls ``host``. Safe to use from several threads.
 
-    def __init__(self, host: str, transport: Transport, authorizer: Authorizer) -> None:
+    ``uploads`` is a folder to remember begun uploads in; without one, none is.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        transport: Transport,
+        authorizer: Authorizer,
+        uploads: Path | None = None,
+    ) -> None:
         self.host = host
         self.transport = transport
+        self.uploads = uploads
         self._auth = authorizer
         self._api = api_host(host)
         self._wide: set[str] = set()
@@ -73,7 +85,16 @@ class Registry:
         raise refusal(answer, f"ask {self.host} whether it is a registry")
 
     def get_manifest(self, repository: str, identifier: str) -> FetchedManifest:
-        """``identifier`` is a tag or a digest. Raises NotFoundError, DigestError."""
+        """``identifier`` is a tag or a digest. Raises NotFoundError, DigestError.
+
+        What arrives damaged is asked for once more.
+        """
+        try:
+            return self._get_manifest(repository, identifier)
+        except DigestError:
+            return self._get_manifest(repository, identifier)
+
+    def _get_manifest(self, repository: str, identifier: str) -> FetchedManifest:
         doing = f"pull {self._name(repository, identifier)}"
         answer = self.call(
             "GET", self._manifest_path(repository, identifier), repository, doing=doing
@@ -107,10 +128,30 @@ class Registry:
         return self._digest(told) if answer.status == 200 and told else None
 
     def put_manifest(self, repository: str, identifier: str, raw: bytes, media_type: str) -> Digest:
-        """Store ``raw`` under a tag or its digest; the registry's digest must be ours.
+        """Store ``raw`` under a tag or its digest; what the registry has then must be ours.
 
-        Raises DigestError, CredentialsError, RegistryError.
+        A manifest that it got damaged is sent once more. Raises DigestError, MissingBlobsError,
+        CredentialsError, RegistryError.
         """
+        ours = digest_of(raw)
+        try:
+            there = self._put_manifest(repository, identifier, raw, media_type)
+        except (DigestError, DamagedError):
+            there = None
+        except MissingBlobsError as error:
+            # Blobs that this manifest does not name: what was read there is not what was sent.
+            if not error.digests or any(digest.encode() in raw for digest in error.digests):
+                raise
+            there = None
+        if there != ours:
+            there = self._put_manifest(repository, identifier, raw, media_type)
+            verify(ours, there, f"what {self.host} stored as {identifier}")
+        return ours
+
+    def _put_manifest(
+        self, repository: str, identifier: str, raw: bytes, media_type: str
+    ) -> Digest:
+        """The digest of what it stored. A header alone is not believed when it says otherwise."""
         doing = f"push {self._name(repository, identifier)}"
         answer = self.call(
             "PUT",
@@ -123,14 +164,12 @@ class Registry:
             doing=doing,
         )
         ours = digest_of(raw)
-        told = answer.headers.get("Docker-Content-Digest")
-        there = self._digest(told) if told else self.head_manifest(repository, identifier)
-        if there is not None:
-            verify(ours, there, f"what {self.host} stored as {identifier}")
-        return ours
+        if answer.headers.get("Docker-Content-Digest") == ours:
+            return ours
+        return self.get_manifest(repository, identifier).digest
 
-    def head_blob(self, repository: str, digest: Digest) -> bool:
-        """Whether the repository has the blob."""
+    def head_blob(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        """Whether the repository has the blob, by what it says: of ``size`` bytes, if given."""
         answer = self.call(
             "HEAD",
             f"/v2/{repository}/blobs/{digest}",
@@ -138,7 +177,9 @@ class Registry:
             expect=(200, 404),
             doing=f"look for blob {digest} in {self._name(repository)}",
         )
-        return answer.status == 200
+        told = answer.headers.get("Docker-Content-Digest") or digest
+        length = answer.headers.get("Content-Length") or str(size)
+        return answer.status == 200 and told == digest and (size is None or length == str(size))
 
     def open_blob(self, repository: str, descriptor: Descriptor) -> BinaryIO:
         """The blob as a stream that goes on after broken connections.
@@ -224,6 +265,10 @@ class Registry:
         """Get another header after a 401. Raises CredentialsError where there is none."""
         challenge = answer.headers.get("WWW-Authenticate", "")
         self._auth.renew(challenge, self._scope(repository, PUSH), sent)
+
+    def address(self, path: str) -> str:
+        """The URL of ``path`` on the registry's own host."""
+        return self.transport.url(self._api, path)
 
     def is_ours(self, url: str) -> bool:
         """Whether ``url`` is on this registry's own host, the only one to get credentials."""

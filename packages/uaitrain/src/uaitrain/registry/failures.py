@@ -4,6 +4,8 @@
     ├── TransientError       may work when tried again
     │   ├── SilentError          nothing came within the time limit
     │   └── UnreachableError     no connection came about
+    ├── DamagedError         a manifest that the registry cannot read
+    ├── MissingBlobsError    a manifest whose blobs the registry does not have
     └── WrongSchemeError     HTTP spoken where HTTPS is, or the other way round
 The rest of the tree is in :mod:`uaitrain.errors`.
 """
@@ -11,6 +13,7 @@ The rest of the tree is in :mod:`uaitrain.errors`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -42,6 +45,16 @@ class UnreachableError(TransientError):
 
 class WrongSchemeError(RegistryError):
     pass
+
+
+class DamagedError(RegistryError):
+    pass
+
+
+class MissingBlobsError(RegistryError):
+    """``digests`` are those that the registry names; it may name none."""
+
+    digests: frozenset[str] = frozenset()
 
 
 class Answered(Protocol):
@@ -87,6 +100,10 @@ def registry_errors(body: bytes) -> list[tuple[str, str]]:
     ]
 
 
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
+
+
 def is_full(answer: Answered) -> bool:
     """Whether the registry failed for want of space."""
     return answer.status == 507 or (
@@ -107,9 +124,13 @@ _BY_CODE: dict[str, _Refusal] = {
         f"{host} got other bytes than were sent: {doing}: {said}",
         next_step="they were damaged on the way; try again",
     ),
-    "MANIFEST_INVALID": lambda host, doing, said: RegistryError(
+    "MANIFEST_INVALID": lambda host, doing, said: DamagedError(
         f"{host} does not take this manifest: {doing}: {said}",
         next_step="an old registry may know only Docker's format: try --manifest-format docker",
+    ),
+    "MANIFEST_BLOB_UNKNOWN": lambda host, doing, said: MissingBlobsError(
+        f"{host} lacks blobs that it said it had: {doing}: {said}",
+        next_step="try again; look at the registry's log: does it lose what it stores?",
     ),
     "DENIED": lambda host, doing, said: CredentialsError(
         f"{host} does not allow this user to {doing}: {said}",
@@ -145,12 +166,14 @@ def refusal(answer: Answered, doing: str) -> RegistryError:
             "what is already there is not sent twice",
         )
     if answer.status in RETRIED:
-        error = TransientError(
-            f"{host} answered HTTP {answer.status} again and again: {doing}: {said}",
+        wait = retry_after(answer)
+        asks = f" and asks to stay away for {wait:.0f} s" if wait else ""
+        transient = TransientError(
+            f"{host} answered HTTP {answer.status} again and again{asks}: {doing}: {said}",
             next_step="the registry is overloaded or broken; try again later",
         )
-        error.wait = retry_after(answer)
-        return error
+        transient.wait = wait
+        return transient
     if answer.status in _ODD and not is_registry(answer):
         return RegistryError(
             f"{host} does not answer as a registry does: {doing}: {said}",
@@ -159,7 +182,10 @@ def refusal(answer: Answered, doing: str) -> RegistryError:
         )
     for code, _ in errors:
         if code in _BY_CODE:
-            return _BY_CODE[code](host, doing, said)
+            error = _BY_CODE[code](host, doing, said)
+            if isinstance(error, MissingBlobsError):
+                error.digests = frozenset(re.findall(r"sha256:[0-9a-f]{64}", _text(answer.body)))
+            return error
     if answer.status in _BY_STATUS:
         return _BY_STATUS[answer.status](host, doing, said)
     return RegistryError(
@@ -171,7 +197,7 @@ def refusal(answer: Answered, doing: str) -> RegistryError:
 def retry_after(answer: Answered) -> float | None:
     """The pause in seconds that the server asks for (RFC 9110, 10.2.3)."""
     value = answer.headers.get("Retry-After", "").strip()
-    if value.isdigit():
+    if re.fullmatch("[0-9]{1,9}", value):
         return float(value)
     if not value:
         return None
@@ -180,5 +206,5 @@ def retry_after(answer: Answered) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -19,13 +19,17 @@ from uaitrain.oci.layer import Layer
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress, Silent, Task
 from uaitrain.registry.client import Registry
+from uaitrain.registry.failures import MissingBlobsError
 from uaitrain.registry.pull import RegistryLayer
 from uaitrain.registry.teamwork import Stop, run_all
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, replace
 
 UPLOADED = "uploaded"
 EXISTING = "existing"
 MOUNTED = "mounted"
+
+_WORTH_ASKING = 1 << 20
+"""Bytes from which a blob is asked for once more before it is sent: a request costs less."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,15 @@ class PushReport:
 
 @dataclass(frozen=True)
 class _Blob:
-    """A blob to be there before the manifest; ``source`` is where it can be mounted from."""
+    """A blob to be there before the manifest; ``source`` is where it can be mounted from.
+
+    Whether it is there already is ``asked``, unless the registry was found not to know.
+    """
 
     descriptor: Descriptor
     opener: Callable[[], BinaryIO]
     source: str = ""
+    asked: bool = True
 
 
 def push_image(
@@ -88,17 +96,23 @@ def push_image(
     if unchanged:
         known = set(blobs)
     shown = progress or Silent()
-    reports = _ensure(registry, repository, blobs, known, parallel, shown)
+    reports = {
+        d: BlobReport(d, blob.descriptor.size, EXISTING, 0, 0.0)
+        for d, blob in blobs.items()
+        if d in known
+    }
+    wanted = [blob for d, blob in blobs.items() if d not in known]
+    reports |= _ensure(registry, repository, wanted, parallel, shown)
     if not unchanged:
         try:
             _put(registry, image, reference)
-        except RegistryError:
-            missing = _vanished(registry, repository, known & set(blobs))
+        except RegistryError as error:
+            believed = {d for d, report in reports.items() if report.outcome != UPLOADED}
+            missing = _missing(registry, repository, believed, error)
             if not missing:
                 raise
-            reports |= _ensure(
-                registry, repository, {d: blobs[d] for d in missing}, set(), parallel, shown
-            )
+            again = [replace(blob, asked=False) for d, blob in blobs.items() if d in missing]
+            reports |= _ensure(registry, repository, again, parallel, shown)
             _put(registry, image, reference)
     return PushReport(
         reference.with_digest(image.digest),
@@ -158,8 +172,7 @@ def _mountable(registry: Registry, layer: Layer, repository: str) -> str:
 def _ensure(
     registry: Registry,
     repository: str,
-    blobs: dict[Digest, _Blob],
-    known: set[Digest],
+    blobs: list[_Blob],
     parallel: int,
     progress: Progress,
 ) -> dict[Digest, BlobReport]:
@@ -168,8 +181,6 @@ def _ensure(
     def one(blob: _Blob, stop: Stop) -> BlobReport:
         descriptor = blob.descriptor
         stop.check()
-        if descriptor.digest in known:
-            return BlobReport(descriptor.digest, descriptor.size, EXISTING, 0, 0.0)
         began = time.monotonic()
         task = progress.start(f"push {descriptor.digest[7:19]}", descriptor.size)
         outcome, sent = _bring(registry, repository, blob, task, stop)
@@ -177,34 +188,43 @@ def _ensure(
         seconds = time.monotonic() - began
         return BlobReport(descriptor.digest, descriptor.size, outcome, sent, seconds)
 
-    reports = run_all(list(blobs.values()), one, parallel)
+    reports = run_all(blobs, one, parallel) if blobs else []
     return {report.digest: report for report in reports}
 
 
 def _bring(
     registry: Registry, repository: str, blob: _Blob, task: Task, stop: Stop
 ) -> tuple[str, int]:
-    from uaitrain.registry.upload import begin, cancel, upload_blob
+    from uaitrain.registry.sessions import begin, cancel, remembered
+    from uaitrain.registry.upload import upload_blob
 
-    digest = blob.descriptor.digest
-    session = None
-    if blob.source:
-        session = begin(registry, repository, (digest, blob.source))
-        if session is None:
-            return MOUNTED, 0
-    if registry.head_blob(repository, digest):
-        if session:
-            cancel(registry, repository, session)
-        return EXISTING, 0
+    descriptor = blob.descriptor
 
     def advance(amount: int) -> None:
         stop.check()
         task.advance(amount)
 
-    sent = upload_blob(
-        registry, repository, blob.descriptor, blob.opener, session=session, advance=advance
-    )
-    return UPLOADED, sent
+    with remembered(registry, repository, descriptor) as memory:
+        session = None
+        if blob.asked and memory.recall() is None:
+            session = begin(registry, repository, (descriptor.digest, blob.source or repository))
+            if session is None:
+                return MOUNTED if blob.source else EXISTING, 0
+            # Registries that mount nothing start an upload for everything.
+            is_large = descriptor.size > _WORTH_ASKING
+            if is_large and registry.head_blob(repository, descriptor.digest, descriptor.size):
+                cancel(registry, repository, session)
+                return EXISTING, 0
+        sent = upload_blob(
+            registry,
+            repository,
+            descriptor,
+            blob.opener,
+            session=session,
+            memory=memory,
+            advance=advance,
+        )
+    return UPLOADED if sent or not descriptor.size else EXISTING, sent
 
 
 def _put(registry: Registry, image: Image, reference: Reference) -> None:
@@ -212,9 +232,19 @@ def _put(registry: Registry, image: Image, reference: Reference) -> None:
     registry.put_manifest(reference.repository, identifier, image.raw_manifest, image.media_type)
 
 
-def _vanished(registry: Registry, repository: str, trusted: set[Digest]) -> list[Digest]:
-    """Which of the blobs that we did not ask for are missing after all."""
+def _missing(
+    registry: Registry, repository: str, believed: set[Digest], error: RegistryError
+) -> set[Digest]:
+    """Which of the blobs that the registry said it had are missing after all.
+
+    The registry names them; else they are asked for one by one, and where that gives nothing
+    either, but blobs are missing, all of them are sent.
+    """
+    named = error.digests if isinstance(error, MissingBlobsError) else frozenset()
+    if named & believed:
+        return {digest for digest in believed if digest in named}
     try:
-        return [digest for digest in sorted(trusted) if not registry.head_blob(repository, digest)]
+        gone = {digest for digest in believed if not registry.head_blob(repository, digest)}
     except UaitrainError:
-        return []
+        return set()
+    return gone or (believed if isinstance(error, MissingBlobsError) else set())

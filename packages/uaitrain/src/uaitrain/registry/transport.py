@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from uaitrain.registry.wire import Answer, Wire
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_WITH_BODY = frozenset({307, 308})
+"""Redirects that leave method and body as they are (RFC 9110, 15.4.8)."""
 _MOST_REDIRECTS = 5
 _TLS_PORT_SAYS = (b"HTTP request to an HTTPS server", b"HTTP request was sent to HTTPS port")
 _VERSION = "uaitrain"
@@ -153,7 +155,8 @@ class Transport:
         stream: bool = False,
         plain: bool = False,
     ) -> Answer:
-        """Send, and send again what may work then; redirects are followed for GET and HEAD.
+        """Send, and send again what may work then; redirects are followed, for other methods than
+        GET and HEAD only where those are meant too.
 
         Gives the last answer, also a bad one (see ``failures.refusal``). ``plain`` permits HTTP
         to a host that is not named insecure. Raises RegistryError.
@@ -218,11 +221,16 @@ class Transport:
         for _ in range(_MOST_REDIRECTS + 1):
             answer = self._exchange(method, url, headers, body, stream=stream, plain=plain)
             target = answer.headers.get("Location")
-            if answer.status not in _REDIRECTS or method not in ("GET", "HEAD") or not target:
+            if answer.status not in _REDIRECTS or not target:
+                return answer
+            following = urljoin(answer.url, target)
+            moves = urlsplit(following)[:2] != urlsplit(answer.url)[:2]
+            # A body may hold a login (a token server's form): no other host gets it.
+            resent = answer.status in _WITH_BODY and not (body and moves)
+            if method not in ("GET", "HEAD") and not resent:
                 return answer
             answer.close()
-            following = urljoin(answer.url, target)
-            if urlsplit(following)[:2] != urlsplit(answer.url)[:2]:
+            if moves:
                 headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
             url = following
         raise RegistryError(

@@ -1,30 +1,30 @@
-"""Blobs into a registry: mounted, in one piece, or in chunks; resumed where it broke off.
+"""Blobs into a registry: in one piece, or in chunks; resumed where it broke off.
 
-Protocol: OCI distribution-spec 1.1, "Pushing blobs", "Mounting a blob from another repository".
-One PUT with the whole blob is the default. Chunks are sent where the registry names a smallest
-chunk (OCI-Chunk-Min-Length) or refuses the piece as too large.
+Protocol: OCI distribution-spec 1.1, "Pushing blobs". One PUT with the whole blob is the default.
+Chunks are sent where the registry names a smallest chunk (OCI-Chunk-Min-Length) or refuses the
+piece as too large.
 
 After a failure the registry is asked how much it has, and the rest is sent. Distribution 2 (the
 common ``registry:2``) cannot say so after a piece that broke off in its middle: there the blob is
 sent again from its start. A blob is given up after as many attempts without progress as
-``transport.Retry`` allows, or when the registry fell silent twice in a row.
+``transport.Retry`` allows, or when the registry fell silent twice in a row. Where the registry got
+other bytes than were read here, the whole is sent anew, once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
-from uaitrain.errors import RegistryError
+from uaitrain.errors import DigestError, RegistryError, UaitrainError
 from uaitrain.oci.descriptor import Descriptor
-from uaitrain.oci.digest import Digest, parse_digest, verify
-from uaitrain.registry.client import PUSH, Registry, scope_for_mount
+from uaitrain.oci.digest import parse_digest, verify
+from uaitrain.registry.client import PUSH, Registry
 from uaitrain.registry.failures import SilentError, TransientError, UnreachableError
 from uaitrain.registry.sending import Outgoing
-from uaitrain.values import dataclass
+from uaitrain.registry.sessions import Memory, Session, begin, cancel
 
 if TYPE_CHECKING:
     from uaitrain.registry.wire import Answer
@@ -35,49 +35,8 @@ _CHUNKS = (64 << 20, 8 << 20, 1 << 20)
 _SLOWEST_COMMIT = 20e6
 """Bytes per second at which a registry is expected to check and store a blob at least."""
 _STREAM = {"Content-Type": "application/octet-stream"}
-
-
-@dataclass(frozen=True)
-class Session:
-    """An upload that the registry has begun: where it goes on and the smallest chunk it takes."""
-
-    url: str
-    smallest_chunk: int = 0
-
-
-def begin(
-    registry: Registry, repository: str, mount: tuple[Digest, str] | None = None
-) -> Session | None:
-    """Start an upload; with ``mount`` (digest, repository) try to take that blob instead.
-
-    None: it was mounted, nothing is to be sent.
-    """
-    path = f"/v2/{repository}/blobs/uploads/"
-    if mount:
-        path += f"?mount={quote(mount[0], safe='')}&from={quote(mount[1], safe='')}"
-    doing = f"start an upload to {registry.host}/{repository}"
-    answer = registry.call(
-        "POST",
-        path,
-        repository,
-        actions=PUSH,
-        also=scope_for_mount(mount[1]) if mount else frozenset(),
-        headers={"Content-Length": "0"},
-        expect=(201, 202) if mount else (202,),
-        doing=doing,
-    )
-    if answer.status == 201:
-        return None
-    smallest = answer.headers.get("OCI-Chunk-Min-Length", "")
-    return Session(registry.location(answer, doing), int(smallest) if smallest.isdecimal() else 0)
-
-
-def cancel(registry: Registry, repository: str, session: Session) -> None:
-    """Let the registry forget an upload. Tried once: that it does not is no harm."""
-    with contextlib.suppress(RegistryError):
-        sent = registry.authorization(session.url, repository)
-        headers = {"Authorization": sent} if sent else {}
-        registry.transport.send("DELETE", session.url, headers, b"")
+_REDIRECTS = (307, 308)
+_MOST_REDIRECTS = 5
 
 
 def upload_blob(
@@ -87,15 +46,18 @@ def upload_blob(
     opener: Callable[[], BinaryIO],
     *,
     session: Session | None = None,
+    memory: Memory | None = None,
     advance: Callable[[int], None] = lambda amount: None,
 ) -> int:
     """Send the blob that ``opener`` gives; returns the bytes sent, repeated ones included.
 
+    What ``memory`` has of an earlier upload is gone on with, else ``session``, else a new one.
     ``advance`` hears of every piece, with a negative amount where pieces were lost.
     Raises RegistryError, CredentialsError, DigestError (the registry got other bytes),
     StorageError (the blob is not what ``descriptor`` says) and what the blob's stream raises.
     """
-    return _Upload(registry, repository, descriptor, opener, session, advance).run()
+    memory = memory or Memory(registry, repository, None)
+    return _Upload(registry, repository, descriptor, opener, session, memory, advance).run()
 
 
 class _Refused(Exception):  # noqa: N818 not an error yet: chunks may help
@@ -110,6 +72,7 @@ class _Upload:
         descriptor: Descriptor,
         opener: Callable[[], BinaryIO],
         session: Session | None,
+        memory: Memory,
         advance: Callable[[int], None],
     ) -> None:
         from uaitrain.registry.wire import CHUNK
@@ -117,7 +80,9 @@ class _Upload:
         self._registry = registry
         self._repository = repository
         self._descriptor = descriptor
-        self._session = session
+        self._session: Session | None = None
+        self._given = session
+        self._memory = memory
         self._advance = advance
         self._source = Outgoing(opener, descriptor, CHUNK, self._count)
         self._doing = f"push blob {descriptor.digest} to {registry.host}/{repository}"
@@ -125,59 +90,118 @@ class _Upload:
         self._chunk = 0
         self._sizes = list(_CHUNKS)
         self._stored = 0
+        self._farthest = 0
         self._shown = 0
         self._renewed = False
+        self._damaged = False
 
     def run(self) -> int:
         silent = False
         try:
+            if self._goes_on():
+                return self._source.sent
             while True:
                 try:
                     self._attempt()
                     return self._source.sent
                 except _Refused:
                     self._smaller_chunks()
+                except DigestError:
+                    if self._damaged:
+                        raise
+                    self._damaged = True
+                    self._source.close()
+                    self._start_anew()
                 except TransientError as error:
-                    before = self._stored
                     again = silent and isinstance(error, SilentError)
                     silent = isinstance(error, SilentError)
                     if again or not self._backoff.pause(error.wait):
                         raise
                     if self._find_offset():
                         return self._source.sent
-                    if self._stored > before:
-                        self._backoff.reset()
+                    self._note_progress()
         except (SilentError, UnreachableError):
             raise
-        except BaseException:
-            # Whatever ended it: no half blob is left lying in a registry that can be reached.
-            if self._session:
-                cancel(self._registry, self._repository, self._session)
+        except BaseException as error:
+            self._leave(error)
             raise
         finally:
             self._source.close()
 
+    def _goes_on(self) -> bool:
+        """Take the session that is there; True where all of the blob is, too.
+
+        A remembered one comes first; whoever gives one has looked that there is none.
+        """
+        earlier = self._memory.recall()
+        if earlier is None:
+            self._take(self._given)
+            return False
+        self._take(earlier)
+        done = self._find_offset()
+        if done:
+            return True
+        self._note_progress()
+        return False
+
+    def _leave(self, error: BaseException) -> None:
+        """No half blob is left lying in a registry that can be reached, unless to go on with."""
+        is_final = isinstance(error, UaitrainError) and not isinstance(error, TransientError)
+        if self._session and (is_final or not self._memory.kept):
+            cancel(self._registry, self._repository, self._session)
+        if is_final:
+            self._memory.forget()
+
+    def _take(self, session: Session | None) -> None:
+        self._session = session
+        if session:
+            self._memory.save(session)
+        else:
+            self._memory.forget()
+
+    def _start_anew(self) -> None:
+        if self._session:
+            cancel(self._registry, self._repository, self._session)
+        self._take(None)
+        self._stored = 0
+
+    def _note_progress(self) -> None:
+        """Attempts are counted since the upload last came farther than ever before."""
+        if self._stored > self._farthest:
+            self._farthest = self._stored
+            self._backoff.reset()
+
     def _attempt(self) -> None:
-        if self._session is None:
-            self._session = begin(self._registry, self._repository)
-            assert self._session
-            self._stored = 0
+        session = self._session or self._begin()
         self._show(self._stored)
-        if self._session.smallest_chunk and not self._chunk:
-            self._chunk = max(self._session.smallest_chunk, self._sizes.pop(0))
+        if session.smallest_chunk and not self._chunk:
+            self._chunk = max(session.smallest_chunk, self._sizes.pop(0))
         size = self._descriptor.size
         while self._chunk and size - self._stored > self._chunk:
             self._patch(self._stored + self._chunk)
         self._commit()
 
+    def _begin(self) -> Session:
+        session = begin(self._registry, self._repository)
+        assert session, "nothing was to be mounted"
+        self._take(session)
+        self._stored = 0
+        return session
+
     def _patch(self, end: int) -> None:
         assert self._session
         headers = {"Content-Range": f"{self._stored}-{end - 1}"}
         answer = self._send("PATCH", self._session.url, end, headers, (202, 204))
-        self._stored = _offset(answer) or end
         url = self._registry.location(answer, self._doing)
-        self._session = Session(url, self._session.smallest_chunk)
-        self._backoff.reset()
+        self._take(Session(url, self._session.smallest_chunk))
+        told = _offset(answer) or end
+        if not self._stored < told <= end:
+            raise TransientError(
+                f"{self._registry.host} lost pieces that it had taken: {self._doing}",
+                next_step="look at the registry's log; are there several without shared storage?",
+            )
+        self._stored = told
+        self._note_progress()
 
     def _commit(self) -> None:
         assert self._session
@@ -186,27 +210,32 @@ class _Upload:
         size = self._descriptor.size
         headers = {"Content-Range": f"{self._stored}-{size - 1}"} if self._stored < size else {}
         answer = self._send("PUT", url, size, headers if self._stored else {}, (201, 204))
-        self._session = None
+        self._take(None)
         told = answer.headers.get("Docker-Content-Digest", "")
-        if told.startswith("sha256:"):
+        if told.startswith("sha256:") and told != self._descriptor.digest:
             what = f"blob {self._descriptor.digest} as {self._registry.host} stored it"
             verify(self._descriptor.digest, parse_digest(told), what)
 
     def _send(
         self, method: str, url: str, end: int, headers: dict[str, str], expect: tuple[int, ...]
     ) -> Answer:
-        sent = self._registry.authorization(url, self._repository)
         length = end - self._stored
-        answer = self._registry.transport.send(
-            method,
-            url,
-            _STREAM
-            | {"Content-Length": str(length)}
-            | headers
-            | ({"Authorization": sent} if sent else {}),
-            self._source.part(self._stored, end) if length else b"",
-            extra_seconds=length / _SLOWEST_COMMIT,
-        )
+        for _ in range(_MOST_REDIRECTS):
+            sent = self._registry.authorization(url, self._repository)
+            answer = self._registry.transport.send(
+                method,
+                url,
+                _STREAM
+                | {"Content-Length": str(length)}
+                | headers
+                | ({"Authorization": sent} if sent else {}),
+                self._source.part(self._stored, end) if length else b"",
+                extra_seconds=length / _SLOWEST_COMMIT,
+            )
+            target = answer.headers.get("Location")
+            if answer.status not in _REDIRECTS or not target:
+                break
+            url = urljoin(answer.url, target)
         if answer.status in expect:
             self._renewed = False
             return answer
@@ -256,10 +285,11 @@ class _Upload:
         except (SilentError, UnreachableError):
             raise
         except RegistryError:
-            cancel(self._registry, self._repository, self._session)
-            self._session, self._stored = None, 0
-            return self._registry.head_blob(self._repository, self._descriptor.digest)
-        self._session = Session(url, self._session.smallest_chunk)
+            self._start_anew()
+            return self._registry.head_blob(
+                self._repository, self._descriptor.digest, self._descriptor.size
+            )
+        self._take(Session(url, self._session.smallest_chunk))
         self._stored = min(_offset(answer) or 0, self._descriptor.size)
         return False
 
@@ -275,5 +305,6 @@ class _Upload:
 
 def _offset(answer: Answer) -> int | None:
     """How many bytes are there by the Range header (``0-<last>``); some say 0-0 for none."""
-    match = re.fullmatch(r"(?:bytes=)?0-([0-9]+)", answer.headers.get("Range", "").strip())
+    told = answer.headers.get("Range", "").strip()
+    match = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", told)
     return int(match[1]) + 1 if match and match[1] != "0" else None
