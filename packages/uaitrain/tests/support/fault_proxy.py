@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             if 0 <= spoil < len(data):
                 data = data[:spoil] + bytes([data[spoil] ^ 1]) + data[spoil + 1 :]
             yield data
-        if stops:
+        if stops and length - left >= min(stops):
             self.close_connection = True
 
     def _pass(
