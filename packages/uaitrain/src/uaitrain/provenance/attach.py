@@ -144,25 +144,45 @@ def _plan(
             ("signed provenance statement", statement.SLSA_TYPE, about_build),
         ]
     if wanted.signer:
-        from uaitrain.provenance import signatures
+        yield from _signatures(wanted.signer, said, image, name, registry, repository)
 
-        about_image = statement.statement("", image.digest, statement.SIGN_TYPE, {})
-        for kind, predicate_type, text in (*said, ("signature", statement.SIGN_TYPE, about_image)):
-            yield step(
-                kind, signatures.bundle(image.descriptor, wanted.signer, text, predicate_type)
-            )
-        payload = signatures.payload(name, image.digest)
+
+def _signatures(
+    signer: Signer,
+    said: Sequence[tuple[str, str, bytes]],
+    image: Image,
+    name: str,
+    registry: Registry,
+    repository: str,
+) -> Iterator[_Step]:
+    """``said`` are the statements besides the one that signs the image itself, which comes last."""
+    from uaitrain.provenance import signatures, statement
+    from uaitrain.registry import referrers
+
+    for kind, predicate_type, text in said:
+        signed = signatures.envelope(signer, text)
+        bundle = signatures.bundle(image.descriptor, signer, signed, predicate_type)
+        yield _Step(kind, partial(referrers.attach, registry, repository, bundle))
         yield _Step(
-            "signature for older cosigns",
+            f"{kind}, for cosign 2",
             partial(
-                signatures.attach_simple,
+                signatures.attach_envelope,
                 registry,
                 repository,
-                wanted.signer,
-                payload,
+                signed,
+                predicate_type,
                 image.digest,
             ),
         )
+    text = statement.statement("", image.digest, statement.SIGN_TYPE, {})
+    signed = signatures.envelope(signer, text)
+    bundle = signatures.bundle(image.descriptor, signer, signed, statement.SIGN_TYPE)
+    yield _Step("signature", partial(referrers.attach, registry, repository, bundle))
+    payload = signatures.payload(name, image.digest)
+    yield _Step(
+        "signature, for cosign 2",
+        partial(signatures.attach_signature, registry, repository, signer, payload, image.digest),
+    )
 
 
 def look(pushed: Pushed, progress: Progress) -> Inventory:

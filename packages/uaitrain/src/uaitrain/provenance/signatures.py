@@ -1,16 +1,18 @@
 """Signatures in the two forms that cosign reads.
 
-- *Simple signing* (cosign 1 to 3): a payload that names the image's digest, as a layer of an
-  image under the tag ``sha256-<hex>.sig``; the signature is an annotation of the layer
-  (sigstore, "Cosign Signature Specifications").
-- *Bundles* (cosign 2.4 and later): an in-toto statement in a DSSE envelope, in a Sigstore bundle
-  (version 0.3), attached as a referrer.
+- *Bundles* (cosign 3; cosign 2.4 with ``--new-bundle-format``): an in-toto statement in a DSSE
+  envelope, in a Sigstore bundle (version 0.3), attached as a referrer.
+- *Layers of an image* (cosign 1 and 2, and 3 where it finds no bundle): under the tag
+  ``sha256-<hex>.sig`` a payload that names the image's digest, with the signature as the layer's
+  annotation (sigstore, "Cosign Signature Specifications"); under ``sha256-<hex>.att`` the same
+  envelopes as in the bundles.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from uaitrain.errors import NotFoundError, RegistryError
 from uaitrain.oci.descriptor import OCI_CONFIG, OCI_MANIFEST, Descriptor
@@ -23,6 +25,7 @@ from uaitrain.registry.referrers import Artifact, Attached, fallback_tag, put_bl
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 
 _ROUNDS = 5
@@ -43,18 +46,25 @@ def payload(name: str, digest: Digest) -> bytes:
     )
 
 
-def bundle(subject: Descriptor, signer: Signer, statement: bytes, predicate_type: str) -> Artifact:
-    """``statement`` about ``subject``, signed."""
-    envelope = {
+def envelope(signer: Signer, statement: bytes) -> dict[str, Any]:
+    """``statement``, signed (DSSE protocol)."""
+    signature = signer.sign(pre_authentication(IN_TOTO, statement))
+    return {
         "payload": _base64(statement),
         "payloadType": IN_TOTO,
-        "signatures": [{"sig": _base64(signer.sign(pre_authentication(IN_TOTO, statement)))}],
+        "signatures": [{"sig": _base64(signature)}],
     }
+
+
+def bundle(
+    subject: Descriptor, signer: Signer, signed: dict[str, Any], predicate_type: str
+) -> Artifact:
+    """A ``signed`` statement about ``subject``."""
     content = canonical_json(
         {
             "mediaType": BUNDLE_TYPE,
             "verificationMaterial": {"publicKey": {"hint": hint(signer)}},
-            "dsseEnvelope": envelope,
+            "dsseEnvelope": signed,
         }
     )
     annotations = {
@@ -70,20 +80,40 @@ def pre_authentication(payload_type: str, body: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(body), body)
 
 
-def attach_simple(
+def attach_signature(
     registry: Registry, repository: str, signer: Signer, signed: bytes, image: Digest
 ) -> Attached:
     """Put the signature over ``signed`` beside those that ``image`` has already."""
+    annotations = {SIGNATURE: _base64(signer.sign(signed))}
     tag = f"{fallback_tag(image)}.sig"
-    signature = {SIGNATURE: _base64(signer.sign(signed))}
-    layer = Descriptor(PAYLOAD_TYPE, digest_of(signed), len(signed), signature)
+    return _add_layer(registry, repository, tag, PAYLOAD_TYPE, signed, annotations)
+
+
+def attach_envelope(
+    registry: Registry, repository: str, signed: dict[str, Any], predicate_type: str, image: Digest
+) -> Attached:
+    """Put a signed statement beside those that ``image`` has already."""
+    annotations = {SIGNATURE: "", "predicateType": predicate_type}
+    tag = f"{fallback_tag(image)}.att"
+    return _add_layer(registry, repository, tag, ENVELOPE_TYPE, canonical_json(signed), annotations)
+
+
+def _add_layer(
+    registry: Registry,
+    repository: str,
+    tag: str,
+    media_type: str,
+    content: bytes,
+    annotations: Mapping[str, str],
+) -> Attached:
+    layer = Descriptor(media_type, digest_of(content), len(content), annotations)
     sent = 0
     for written in range(_ROUNDS):
         digest, layers = _there(registry, repository, tag)
         if digest and layer in layers:
             return Attached(digest, sent, written == 0)
         config = _config([*layers, layer])
-        sent += put_blob(registry, repository, PAYLOAD_TYPE, signed)
+        sent += put_blob(registry, repository, media_type, content)
         sent += put_blob(registry, repository, OCI_CONFIG, config)
         registry.put_manifest(repository, tag, _manifest(config, [*layers, layer]), OCI_MANIFEST)
     raise RegistryError(

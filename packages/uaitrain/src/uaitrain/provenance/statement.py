@@ -87,12 +87,17 @@ def _settings(spec: TrainSpec) -> dict[str, Any]:
         "image": str(spec.target.gpu),
         "board": spec.board,
         "base": {
-            "wanted": choice.wanted,
+            "wanted": _without_path(choice.wanted),
             "os": choice.os,
             "python": choice.python,
             "engine": choice.engine,
         },
     }
+
+
+def _without_path(base: str) -> str:
+    """A base in a layout on this machine by its name alone."""
+    return f"oci:{base.rpartition(':')[2]}" if base.startswith("oci:") else base
 
 
 def _dependencies(inputs: Inputs) -> Iterable[dict[str, Any]]:
