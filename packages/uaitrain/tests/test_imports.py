@@ -26,7 +26,7 @@ LAYERS = (
     ("setting",),
     ("oci",),
     ("atomic", "paths"),
-    ("errors", "progress", "secret", "shell", "units", "values"),
+    ("errors", "nearest", "progress", "secret", "shell", "units", "values"),
 )
 """Top to bottom. A part may import parts of lower rows and itself; not its neighbours."""
 

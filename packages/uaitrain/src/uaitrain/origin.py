@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 from uaitrain.errors import UsageError
@@ -26,7 +26,7 @@ def created_at(code: Path) -> str:
     seconds = source_date_epoch()
     if seconds is None:
         seconds = _commit_time(code) or 0
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _commit_time(code: Path) -> int | None:

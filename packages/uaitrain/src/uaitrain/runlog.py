@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from uaitrain import atomic
@@ -19,8 +18,9 @@ class RunLog:
         self.seconds: dict[str, float] = {}
 
     def line(self, text: str) -> None:
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-        self._lines += [f"{stamp}Z {row}" for row in text.splitlines()]
+        now = time.time_ns() // 1_000_000
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1000))
+        self._lines += [f"{stamp}.{now % 1000:03}Z {row}" for row in text.splitlines()]
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from uaitrain.errors import UsageError
+from uaitrain.nearest import nearest
 from uaitrain.oci.reference import Reference, check_host
 from uaitrain.setting import LIST, NUMBER, PATH, SWITCH, TEXT, TYPES, Setting
 from uaitrain.ship_settings import SHIP_SETTINGS, table
@@ -186,7 +187,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         if key not in known:
             raise UsageError(
                 f"{path}: unknown key {key!r}" + _secret_hint(key),
-                allowed=nearest(key, list(known)),
+                allowed=words(key, list(known)),
             )
         _check_kind(path, known[key], value)
     return values
@@ -217,12 +218,10 @@ def _check_kind(path: Path, setting: Setting, value: object) -> None:
         )
 
 
-def nearest(word: str, known: list[str]) -> str:
+def words(word: str, known: list[str]) -> str:
     """The allowed words as text, with the likeliest one first."""
-    import difflib
-
-    close = difflib.get_close_matches(word, known, 1)
-    return (f"did you mean {close[0]!r}? " if close else "") + "known: " + ", ".join(known)
+    close = nearest(word, known)
+    return (f"did you mean {close!r}? " if close else "") + "known: " + ", ".join(known)
 
 
 def absolute(origin: Path, text: str) -> Path:

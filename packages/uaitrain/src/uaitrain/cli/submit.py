@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.backend not in BACKENDS:
         raise UsageError(
             f"no such backend: {arguments.backend!r}",
-            allowed=settings.nearest(arguments.backend, list(BACKENDS)),
+            allowed=settings.words(arguments.backend, list(BACKENDS)),
         )
     if getattr(arguments, "container_engine", None):
         arguments.spec_local_engine = arguments.container_engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from uaitrain.frameworks.prototxt_tree import (
     tree,
     unclosed,
 )
+from uaitrain.nearest import nearest
 from uaitrain.values import dataclass
 
 SOLVER = "SolverParameter"
@@ -123,12 +123,6 @@ def _excerpt(text: str, line: int, column: int) -> str:
     return f"{source[start : start + 100]}\n{pad}^"
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    by_lower = {known.lower(): known for known in names}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else ""
-
-
 def _unknown_names(text: str, node: Node, descriptor: Any) -> Iterator[Problem]:
     for child in node.children:
         field = descriptor.fields_by_name.get(child.name)
@@ -140,7 +134,7 @@ def _unknown_names(text: str, node: Node, descriptor: Any) -> Iterator[Problem]:
                 child.line,
                 child.column,
                 _excerpt(text, child.line, child.column),
-                _nearest(child.name, known),
+                nearest(child.name, known),
             )
         elif field.message_type is not None:
             yield from _unknown_names(text, child, field.message_type)
@@ -158,7 +152,7 @@ def _unknown_value(text: str, name: str, token: Token, enum: Any) -> Iterator[Pr
             token.line,
             token.column,
             _excerpt(text, token.line, token.column),
-            _nearest(token.text, values),
+            nearest(token.text, values),
         )
 
 

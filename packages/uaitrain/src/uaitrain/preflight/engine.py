@@ -6,10 +6,7 @@ imported. It builds the nets as a run would and trains nothing.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,9 +81,12 @@ def find() -> list[str] | None:
 
     A ``caffe`` on the PATH may be BVLC's own program: only a script of ours is taken.
     """
+    import shutil
+    from importlib import metadata
+
     try:
-        importlib.metadata.distribution(_DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
+        metadata.distribution(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
         pass
     else:
         # -P: a caffe.py or torch.py in the current folder is not what is meant.
@@ -108,6 +108,8 @@ def _words(solver: Path, places: Mapping[str, Path]) -> list[str]:
 
 
 def _run(argv: list[str], folder: Path) -> EngineAnswer:
+    import subprocess
+
     try:
         done = subprocess.run(
             argv,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 from uaitrain.files.inventory import Kind
 from uaitrain.frameworks.caffe import STOCK_ENTRY
+from uaitrain.nearest import nearest
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look, Presence, at
 from uaitrain.preflight.python_syntax import SyntaxProblem, problems
@@ -94,7 +94,7 @@ def _hint(look: Look, main: str) -> str:
         for path, entry in look.entries.items()
         if path.endswith(".py") and entry.kind is not Kind.FOLDER and path.count("/") <= 1
     )
-    near = difflib.get_close_matches(main, list(files)[:1000], n=1, cutoff=0.6)
+    near = nearest(main, list(files)[:1000])
     if near:
-        return f"did you mean {near[0]}?"
+        return f"did you mean {near}?"
     return MISSING.mend if look.is_caffe and main != STOCK_ENTRY else ""

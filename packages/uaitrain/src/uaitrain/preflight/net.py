@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from uaitrain.frameworks.caffe import BOTTOMS, LAYER_TYPES
 from uaitrain.frameworks.caffe_net import TRAIN, NetLayer
 from uaitrain.frameworks.prototxt import Document
+from uaitrain.nearest import nearest
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look, NetUse, Presence
 from uaitrain.preflight.prototxt_findings import findings
@@ -160,9 +160,8 @@ def _layer(look: Look, use: NetUse, layer: NetLayer) -> Iterator[Finding]:
         where = document.where(layer.node.at("exclude"))
         yield RULES_BOTH.finding(f'layer "{layer.name}" has include and exclude', where)
     if layer.type not in LAYER_TYPES and not _is_v0(layer):
-        lower = {known.lower(): known for known in LAYER_TYPES}
-        near = difflib.get_close_matches(layer.type.lower(), lower, n=1, cutoff=0.5)
-        mend = f'did you mean "{lower[near[0]]}"?' if near else ""
+        near = nearest(layer.type, LAYER_TYPES, 0.5)
+        mend = f'did you mean "{near}"?' if near else ""
         where = document.where(layer.node.at("type"))
         what = f'layer "{layer.name}" has type "{layer.type}"'
         yield TYPE.finding(what if layer.type else f'layer "{layer.name}" has no type', where, mend)
@@ -194,8 +193,8 @@ def _joints(use: NetUse) -> Iterator[Finding]:
         names.add(layer.name)
         for index, bottom in enumerate(layer.bottoms):
             if bottom not in made:
-                near = difflib.get_close_matches(bottom, made, n=1)
-                mend = f'did you mean "{near[0]}"?' if near else ""
+                near = nearest(bottom, made)
+                mend = f'did you mean "{near}"?' if near else ""
                 what = f'bottom "{bottom}" of layer "{layer.name}" is unknown in {use.phase}'
                 yield BOTTOM.finding(what, where(layer.node.at("bottom", index)), mend)
         for index, top in enumerate(layer.tops):

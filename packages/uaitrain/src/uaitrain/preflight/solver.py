@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from uaitrain.frameworks import caffe
 from uaitrain.frameworks.prototxt import Document
+from uaitrain.nearest import nearest
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look, Presence
 from uaitrain.preflight.paths import DATA, Place
@@ -177,9 +177,8 @@ def _type(solver: Document) -> Iterator[Finding]:
 
 
 def _nearest(name: str, known: tuple[str, ...] | dict[str, tuple[str, ...]]) -> str:
-    lower = {item.lower(): item for item in known}
-    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    return f'did you mean "{lower[found[0]]}"?' if found else ""
+    found = nearest(name, known, 0.5)
+    return f'did you mean "{found}"?' if found else ""
 
 
 def _mode(look: Look, solver: Document) -> Iterator[Finding]:
