@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -50,7 +49,8 @@ def main() -> None:
     options = parser.parse_args()
     load = machine.load()
     with tempfile.TemporaryDirectory() as folder:
-        archive = shutil.copy(launcher.archive() / launcher.FILE, folder)
+        archive = f"{folder}/{launcher.FILE}"
+        Path(archive).write_bytes(launcher.archive())
         first = [options.python, archive]
         told: dict[str, object] = {
             "start_ms": starts(first, Path(folder), options.starts),

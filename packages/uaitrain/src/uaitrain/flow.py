@@ -22,7 +22,7 @@ from uaitrain.destinations import PackOptions, Place, Reporter
 from uaitrain.errors import PreflightError, StorageError, UaitrainError, UsageError
 from uaitrain.files.cache import LayerCache
 from uaitrain.files.inventory import Inventory
-from uaitrain.files.layers import FileLayer, build_layers, folder_layers
+from uaitrain.files.layers import FileLayer, build_layers, folder_layers, given_layer
 from uaitrain.files.plan import plan_layers
 from uaitrain.files.select import select
 from uaitrain.frameworks import launcher, stock
@@ -266,7 +266,7 @@ def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tup
     """The layers that both images share: the launcher, the stock entry if the code has none, then
     the code."""
     cache = LayerCache(cache_dir() / "layers")
-    first = launcher_layers(cache, progress)
+    first = launcher_layers(cache)
     mtime = source_date_epoch() or 0
     prefix = WORK_DIR.strip("/")
     own = folder_layers(inventory, prefix, mtime, cache, progress)
@@ -277,13 +277,9 @@ def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tup
     return first + build_layers(entry.root, plans, cache, progress) + own
 
 
-def launcher_layers(cache: LayerCache, progress: Progress) -> tuple[FileLayer, ...]:
+def launcher_layers(cache: LayerCache) -> tuple[FileLayer, ...]:
     """The first process of every container, the same layer for all jobs."""
-    folder = launcher.archive()
-    plans = [
-        replace(plan, name=launcher.LAYER) for plan in plan_layers(select(folder), launcher.FOLDER)
-    ]
-    return build_layers(folder, plans, cache, progress)
+    return (given_layer(launcher.LAYER, launcher.source(), launcher.plan, cache),)
 
 
 def board_layers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def launch(box: Box, *command: str, **options: Any) -> subprocess.Popen[bytes]:
     """Start ``command`` as a container's first process would be started."""
     pyz = box.data / launcher.FILE
     if not pyz.exists():
-        shutil.copy(launcher.archive() / launcher.FILE, pyz)
+        pyz.write_bytes(launcher.archive())
     return box.start(f"/usr/bin/{box.python}", f"/data/{launcher.FILE}", *command, **options)
 
 

@@ -67,6 +67,11 @@ def folder_key(inventory: Inventory, prefix: str, mtime: int) -> str:
     return _key(["folder", prefix, str(mtime), inventory.fingerprint])
 
 
+def given_key(name: str, source: str) -> str:
+    """A name for a layer of what lies in no file; ``source`` tells all that it is made of."""
+    return _key(["given", name, source])
+
+
 def _key(words: Sequence[str]) -> str:
     # How files become layers is the tool's business, and compressed bytes are the library's.
     text = "\0".join((_RECORD_FORMAT, __version__, library_version(), *words))

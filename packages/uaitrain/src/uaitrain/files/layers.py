@@ -9,7 +9,7 @@ from functools import cache as once
 from pathlib import Path
 from typing import BinaryIO
 
-from uaitrain.files.cache import LayerCache, LayerFacts, folder_key, plan_key
+from uaitrain.files.cache import LayerCache, LayerFacts, folder_key, given_key, plan_key
 from uaitrain.files.compress import gzip_stream, is_worth_compressing
 from uaitrain.files.inventory import Inventory, is_settled
 from uaitrain.files.iterstream import as_file
@@ -17,7 +17,7 @@ from uaitrain.files.plan import LayerPlan, plan_layers
 from uaitrain.files.tarball import stream
 from uaitrain.oci.descriptor import OCI_LAYER, OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
-from uaitrain.progress import Progress, Task
+from uaitrain.progress import Progress, Silent, Task
 from uaitrain.values import dataclass
 
 
@@ -72,6 +72,21 @@ def folder_layers(
     if are_settled:
         cache.remember(key, [(layer.name, layer.facts) for layer in layers])
     return layers
+
+
+def given_layer(
+    name: str, source: str, plan: Callable[[], LayerPlan], cache: LayerCache
+) -> FileLayer:
+    """The layer of a ``plan`` whose bytes are all given; ``source`` names what they come from.
+
+    The plan is asked for only where the layer is not known yet, or its bytes are wanted.
+    """
+    key, nowhere = given_key(name, source), Path("/")
+    if found := cache.recall(key):
+        return FileLayer(nowhere, name, found[0][1], cache, True, plan)
+    facts = _read(nowhere, plan(), cache, Silent().start(name), _Stop())
+    cache.remember(key, [(name, facts)])
+    return FileLayer(nowhere, name, facts, cache, False, plan)
 
 
 def build_layers(

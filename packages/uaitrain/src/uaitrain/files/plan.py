@@ -8,10 +8,10 @@ file then changes its own bundle and leaves the others as they are.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from uaitrain.files.inventory import Entry, Inventory, Kind
-from uaitrain.values import dataclass
+from uaitrain.values import dataclass, field
 
 LARGE_BYTES = 16 << 20
 """A file of at least this size gets a layer of its own."""
@@ -31,6 +31,7 @@ class LayerPlan:
 
     ``prefix`` is the folder in the image, without slashes at the ends. ``mtime`` (seconds since
     1970) is given to every entry. ``folders`` are the parents that the archive names first.
+    ``given`` holds the bytes of entries that are in no file, by path.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LayerPlan:
     folders: tuple[str, ...]
     entries: tuple[Entry, ...]
     mtime: int = 0
+    given: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def content_bytes(self) -> int:
@@ -66,6 +68,13 @@ def plan_layers(inventory: Inventory, prefix: str, mtime: int = 0) -> tuple[Laye
         for entry in sorted(large, key=lambda entry: entry.path)
     ]
     return tuple(plans)
+
+
+def plan_given(name: str, folder: str, file: str, data: bytes) -> LayerPlan:
+    """A layer with one file that lies nowhere yet: ``data`` as ``folder/file`` in the image."""
+    parents = _parents([f"{folder}/{file}"])
+    entry = Entry(file, Kind.FILE, len(data))
+    return LayerPlan(name, folder, tuple(sorted(parents)), (entry,), given={file: data})
 
 
 def _bundles(entries: list[Entry]) -> list[list[Entry]]:

@@ -39,7 +39,9 @@ def stream(root: Path, plan: LayerPlan) -> Iterator[bytes]:
     for entry in plan.entries:
         parts.append(_header(entry, f"{plan.prefix}/{entry.path}", plan.mtime))
         size = entry.size
-        if size > _JOINED_BYTES:
+        if entry.path in plan.given:
+            parts.append(plan.given[entry.path])
+        elif size > _JOINED_BYTES:
             yield b"".join(parts)
             parts.clear()
             held = 0

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-from uaitrain import atomic
 from uaitrain.atomic import storage_error
+from uaitrain.files.plan import LayerPlan, plan_given
 from uaitrain.frameworks import stock
-from uaitrain.paths import cache_dir
 from uaitrain.spec import PYTHON
 
 FILE = "launch.pyz"
@@ -29,18 +29,34 @@ _CONTAINER = Path(__file__).parent.parent / "container"
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def archive() -> Path:
-    """The folder that holds ``launch.pyz`` alone, in the cache. Raises StorageError."""
-    sources = _sources()
+def source() -> str:
+    """What the file is made of, as a text that changes with it. Raises StorageError."""
     key = hashlib.sha256()
-    for name, data in sources.items():
+    for name, data in _sources().items():
         key.update(b"%d %s %d " % (len(name), name.encode(), len(data)) + data)
-    folder = cache_dir() / "launcher" / key.hexdigest()[:16]
-    if not (folder / FILE).is_file():
-        _make(sources, folder)
-    return folder
+    return key.hexdigest()
 
 
+def plan() -> LayerPlan:
+    """The layer with the file alone. Raises StorageError."""
+    return plan_given(LAYER, FOLDER, FILE, archive())
+
+
+@cache
+def archive() -> bytes:
+    """``launch.pyz``. Raises StorageError."""
+    import io
+    import zipfile
+
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        for name, data in _sources().items():
+            # Stored, so that no version of zlib has a say in the bytes; the layer is compressed.
+            made.writestr(zipfile.ZipInfo(name, _TIME), data)
+    return file.getvalue()
+
+
+@cache
 def _sources() -> Mapping[str, bytes]:
     """What the zip holds, by its names. What ``train.py`` knows of snapshots is used there too."""
     paths = [*sorted((_CONTAINER / "launch").glob("*.py")), _CONTAINER / stock.NAME]
@@ -48,16 +64,3 @@ def _sources() -> Mapping[str, bytes]:
         return {path.name: path.read_bytes() for path in paths}
     except OSError as error:
         raise storage_error(error, _CONTAINER, "read") from None
-
-
-def _make(sources: Mapping[str, bytes], folder: Path) -> None:
-    import zipfile
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, folder) from None
-    with atomic.appearing(folder / FILE) as file, zipfile.ZipFile(file, "w") as made:
-        for name, data in sources.items():
-            # Stored, so that no version of zlib has a say in the bytes; the layer is compressed.
-            made.writestr(zipfile.ZipInfo(name, _TIME), data)
