@@ -19,20 +19,29 @@ LOGIN = "proxy-user:proxy p@ss"
 
 @dataclass
 class RunningProxy:
-    """``seen`` has a request line for each request; every host leads to ``target``."""
+    """``seen`` has a request line for each request; every host leads to ``target``.
+
+    ``cut_after`` breaks the next tunnel off, once, when so many bytes went to the target.
+    """
 
     port: int
     target: tuple[str, int]
     seen: list[str] = field(default_factory=list)
+    cut_after: int | None = None
 
     @property
     def url(self) -> str:
         return f"http://proxy-user:proxy%20p%40ss@127.0.0.1:{self.port}"
 
 
-def _pump(source: socket.socket, drain: socket.socket) -> None:
+def _pump(source: socket.socket, drain: socket.socket, running: RunningProxy | None = None) -> None:
+    passed = 0
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            passed += len(data)
+            if running and running.cut_after is not None and passed > running.cut_after:
+                running.cut_after = None
+                break
             drain.sendall(data)
     with contextlib.suppress(OSError):
         drain.shutdown(socket.SHUT_WR)
@@ -61,7 +70,7 @@ def running_connect_proxy(target_host: str) -> Iterator[RunningProxy]:
                 self.wfile.flush()
                 back = threading.Thread(target=_pump, args=(upstream, self.connection))
                 back.start()
-                _pump(self.connection, upstream)
+                _pump(self.connection, upstream, running)
                 back.join()
             self.close_connection = True
 

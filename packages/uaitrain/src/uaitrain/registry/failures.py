@@ -20,8 +20,9 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from uaitrain.errors import CredentialsError, DigestError, NotFoundError, RegistryError
 
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses after which the same request may succeed."""
+RETRIED = frozenset({408, 429, 499, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed; 499 is what distribution answers to a request
+that somebody between broke off."""
 
 _SHOWN_PARAMETERS = frozenset({"service", "scope", "n", "last", "mount", "from", "digest", "ns"})
 _ODD = frozenset({400, 404, 405, 410})

@@ -31,9 +31,7 @@ CHUNK = 1024 * 1024
 """Bytes in one read or write."""
 
 _PIECE = 128 * 1024
-_SENDING_SECONDS = 60.0
-"""How long the other side may take for a piece of so many bytes of ours: 2 KB/s at least. The
-limit for connecting is another one."""
+"""Bytes of ours that the other side has to take within one silence: 2 KB/s at least."""
 
 _WHOLE = 2.0
 """How many silences an answer may take in all, apart from a body that is read as a stream."""
@@ -164,7 +162,8 @@ class _Tunnelled(http1.Connection):
 class Wire:
     """Connections, TLS and proxies. Safe to use from several threads.
 
-    ``connect_seconds`` limits connecting, ``silence_seconds`` each pause of the other side.
+    ``connect_seconds`` limits connecting, ``silence_seconds`` each pause of the other side, be it
+    that nothing comes or that nothing is taken.
     """
 
     def __init__(
@@ -244,7 +243,7 @@ class Wire:
     ) -> tuple[http1.Response, bool]:
         """The response, and whether the connection is fit for another request."""
         assert connection.sock
-        connection.sock.settimeout(_SENDING_SECONDS)
+        connection.sock.settimeout(self._timeouts[1])
         refused: OSError | None = None
         try:
             sent = body if body is None or isinstance(body, bytes) else _pieces(body)
