@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from support.bases import caffe_base, torch_base  # noqa: F401 fixtures
+from support.cosign import cosign, cosign_key  # noqa: F401 fixtures
 from support.engines import docker_engine, podman_engine  # noqa: F401 fixtures
 from support.registry import PASSWORD, USERNAME, RunningRegistry, running_registry
 from support.tiny_image import tiny  # noqa: F401 a fixture
@@ -26,6 +27,7 @@ _LEAKING = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("DOCKER_CONFIG", "DOCKER_HOST", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"),
     *("UAITRAIN_REGISTRY_USERNAME", "UAITRAIN_REGISTRY_PASSWORD", "SOURCE_DATE_EPOCH"),
+    *("UAITRAIN_SIGN_PASSWORD", "COSIGN_PASSWORD"),
     *("UCLOUD_PUBLIC_KEY", "UCLOUD_PRIVATE_KEY", "REQUESTS_CA_BUNDLE"),
     *("UAITRAIN_CONFIG", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "UAITRAIN_STATE", "XDG_STATE_HOME"),
     *("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"),

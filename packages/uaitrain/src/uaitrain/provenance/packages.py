@@ -21,6 +21,10 @@ _STATUS = re.compile(r"var/lib/dpkg/(?:status|status\.d/[^/]+)\Z")
 _PYTHON = re.compile(
     r".*(?:\.dist-info/METADATA|\.egg-info/PKG-INFO|(?:site|dist)-packages/[^/]+\.egg-info)\Z"
 )
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*\Z")
+_VERSION = re.compile(r"[!-~]+\Z")
+"""What dpkg and pip take for names and versions, and a little more."""
+
 _SYSTEM = ("etc/os-release", "usr/lib/os-release")
 _HEAD_BYTES = 256 << 10
 """Of Python's metadata only the head is read; a long description follows it."""
@@ -84,7 +88,7 @@ def _debian(text: str) -> Iterator[Package]:
         name, version = fields.get("package", ""), fields.get("version", "")
         # A list of one package (status.d, of images without dpkg) has no such field.
         installed = fields.get("status", "install ok installed").split()[-1:] == ["installed"]
-        if name and version and installed:
+        if installed and _is_package(name, version):
             yield Package(
                 DEB,
                 name,
@@ -92,6 +96,10 @@ def _debian(text: str) -> Iterator[Package]:
                 fields.get("architecture", ""),
                 _source(fields.get("source", "")),
             )
+
+
+def _is_package(name: str, version: str) -> bool:
+    return bool(_NAME.match(name) and _VERSION.match(version))
 
 
 def _source(text: str) -> str:
@@ -103,7 +111,7 @@ def _source(text: str) -> str:
 def _python(text: str) -> Iterator[Package]:
     fields = _fields(text.partition("\n\n")[0])
     name, version = fields.get("name", ""), fields.get("version", "")
-    if name and version:
+    if _is_package(name, version):
         yield Package(PYPI, name, version, licence=_licence(fields))
 
 

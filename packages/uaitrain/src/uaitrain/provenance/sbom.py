@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
-from cyclonedx.model.tool import Tool
+from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
@@ -56,12 +56,13 @@ def render(image: Named, base: Named, inventory: Inventory, created: str) -> byt
     """The document. ``created`` is the image's own time (RFC 3339): no clock is asked."""
     root = _image(image)
     below = _image(base)
+    packer = Component(type=ComponentType.APPLICATION, name="uaitrain", version=__version__)
     bom = Bom(
         serial_number=uuid.uuid5(_NAMESPACE, str(image.purl)),
         metadata=BomMetaData(
             component=root,
             timestamp=datetime.fromisoformat(created),
-            tools=[Tool(name="uaitrain", version=__version__)],
+            tools=ToolRepository(components=[packer]),
         ),
     )
     bom.components.add(below)

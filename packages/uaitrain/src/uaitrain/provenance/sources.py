@@ -82,6 +82,8 @@ def _without_login(remote: str | None) -> str:
     if parts.scheme in ("https", "http", "ssh", "git"):
         host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    if "://" in remote:
+        return ""
     # git's short form of ssh: user@host:path.
     host, colon, path = remote.rpartition("@")[2].partition(":")
     return f"ssh://{host}/{path.lstrip('/')}" if colon and "/" not in host else ""
