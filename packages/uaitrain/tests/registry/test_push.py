@@ -240,12 +240,12 @@ def test_blobs_that_the_old_manifest_promised_in_vain_are_sent(
 
 
 def test_a_registry_that_is_wrong_about_its_digest_is_looked_at(registry: RunningRegistry) -> None:
-    lies = Fault("^PUT .*manif", headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"})
+    lies = Fault("^PUT .*manif", 2, headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"})
     with running_fault_proxy(registry.host, lies) as proxy:
         push_image(client(proxy.host), image(), at(proxy.host))
 
     assert proxy.requests[-1] == "GET /v2/team/mnist/manifests/v1"
-    assert proxy.count("PUT .*manif") == 1
+    assert proxy.count("PUT .*manif") == 2
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -80,6 +80,8 @@ class FaultProxy:
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     tls: KeyPair | None = None
+    watch: Callable[[], object] = lambda: None
+    """Called for each request and each piece of a body."""
     _server: ThreadingHTTPServer | None = None
     _thread: threading.Thread | None = None
 
@@ -87,11 +89,14 @@ class FaultProxy:
         with self.lock:
             self.requests.append(request)
             self.seen.append(headers)
+            found = None
             for fault in self.faults:
                 if fault.times > 0 and re.search(fault.pattern, request):
                     fault.times -= 1
-                    return fault
-        return None
+                    found = fault
+                    break
+        self.watch()
+        return found
 
     def count(self, pattern: str) -> int:
         return sum(bool(re.search(pattern, request)) for request in self.requests)
@@ -188,6 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(data)
             with self.proxy.lock:
                 self.proxy.received += len(data)
+            self.proxy.watch()
             spoil = -1 if fault.spoil_at is None else fault.spoil_at % length - start
             if 0 <= spoil < len(data):
                 data = data[:spoil] + bytes([data[spoil] ^ 1]) + data[spoil + 1 :]

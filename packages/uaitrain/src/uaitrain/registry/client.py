@@ -144,14 +144,18 @@ class Registry:
                 raise
             there = None
         if there != ours:
+            # At once: what it stored instead has the tag now.
             there = self._put_manifest(repository, identifier, raw, media_type)
+        if there != ours:
+            # A header alone is not believed when it says otherwise.
+            there = self.get_manifest(repository, identifier).digest
             verify(ours, there, f"what {self.host} stored as {identifier}")
         return ours
 
     def _put_manifest(
         self, repository: str, identifier: str, raw: bytes, media_type: str
     ) -> Digest:
-        """The digest of what it stored. A header alone is not believed when it says otherwise."""
+        """The digest of what it stored, by its own word where it gives it."""
         doing = f"push {self._name(repository, identifier)}"
         answer = self.call(
             "PUT",
@@ -163,10 +167,8 @@ class Registry:
             expect=(201, 200, 202),
             doing=doing,
         )
-        ours = digest_of(raw)
-        if answer.headers.get("Docker-Content-Digest") == ours:
-            return ours
-        return self.get_manifest(repository, identifier).digest
+        told = answer.headers.get("Docker-Content-Digest")
+        return self._digest(told) if told else self.get_manifest(repository, identifier).digest
 
     def head_blob(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         """Whether the repository has the blob, by what it says: of ``size`` bytes, if given."""
