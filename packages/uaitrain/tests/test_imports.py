@@ -35,6 +35,7 @@ ONLY_FOR = {"cli": {"__main__"}, "flow": {"cli"}}
 
 THIRD_PARTY = {
     "requests": {"backends.uai.api", "backends.uai.transport"},
+    "sigstore": {"provenance.keyless"},
     "ucloud": {"backends.uai.api", "backends.uai.transport"},
     "cryptography": {"provenance.p256"},
     "cyclonedx": {"provenance.attach", "provenance.sbom"},

@@ -52,7 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--sign",
         type=Path,
         metavar="KEY",
-        help="sign the pushed image, and what is attached, with this key (PEM, ECDSA P-256)",
+        help="sign the pushed image, and what is attached, with this key (PEM, ECDSA P-256), or\n"
+        "with the CI's identity: keyless",
     )
     add_access_arguments(parser)
 

@@ -6,11 +6,18 @@ import argparse
 import getpass
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from uaitrain.errors import UsageError
 from uaitrain.provenance.attach import Wanted, check_libraries
 from uaitrain.provenance.keys import PASSWORD_VARIABLES, load_signer
 from uaitrain.secret import Secret
+
+if TYPE_CHECKING:
+    from uaitrain.provenance.keyless import Keyless
+
+KEYLESS = "keyless"
+"""In place of a key's path."""
 
 
 def wanted_from(arguments: argparse.Namespace) -> Wanted:
@@ -26,8 +33,23 @@ def wanted_from(arguments: argparse.Namespace) -> Wanted:
         )
     if arguments.sbom:
         check_libraries()
-    signer = load_signer(arguments.sign, _ask_password) if arguments.sign else None
-    return Wanted(arguments.sbom, signer)
+    if arguments.sign is None:
+        return Wanted(arguments.sbom)
+    if str(arguments.sign) == KEYLESS:
+        return Wanted(arguments.sbom, keyless=_keyless())
+    return Wanted(arguments.sbom, load_signer(arguments.sign, _ask_password))
+
+
+def _keyless() -> Keyless:
+    try:
+        from uaitrain.provenance import keyless
+    except ImportError:
+        raise UsageError(
+            "--sign keyless needs a library that is not installed",
+            next_step="pip install 'uaitrain[keyless]'",
+        ) from None
+    keyless.find_identity()
+    return keyless.Keyless()
 
 
 def _ask_password() -> Secret | None:

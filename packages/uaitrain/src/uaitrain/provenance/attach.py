@@ -18,6 +18,7 @@ from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.provenance.inventory import Inventory
+    from uaitrain.provenance.keyless import Keyless
     from uaitrain.provenance.keys import Signer
     from uaitrain.provenance.statement import Inputs
     from uaitrain.registry.client import Registry
@@ -28,10 +29,13 @@ EXTRA = "pip install 'uaitrain[sbom]'"
 
 @dataclass(frozen=True)
 class Wanted:
-    """``sbom``: the SBOM and the provenance statement. ``signer`` signs the image, and both."""
+    """``sbom``: the SBOM and the provenance statement. ``signer`` signs the image, and both; or
+    ``keyless`` does.
+    """
 
     sbom: bool = False
     signer: Signer | None = None
+    keyless: Keyless | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,8 @@ def _plan(
         ]
     if wanted.signer:
         yield from _signatures(wanted.signer, said, image, name, registry, repository)
+    if wanted.keyless:
+        yield from _certified(wanted.keyless, said, image, name, registry, repository)
 
 
 def _signatures(
@@ -174,7 +180,7 @@ def _signatures(
                 image.digest,
             ),
         )
-    text = statement.statement("", image.digest, statement.SIGN_TYPE, {})
+    text = statement.statement(name, image.digest, statement.SIGN_TYPE, {})
     signed = signatures.envelope(signer, text)
     bundle = signatures.bundle(image.descriptor, signer, signed, statement.SIGN_TYPE)
     yield _Step("signature", partial(referrers.attach, registry, repository, bundle))
@@ -183,6 +189,28 @@ def _signatures(
         "signature, for cosign 2",
         partial(signatures.attach_signature, registry, repository, signer, payload, image.digest),
     )
+
+
+def _certified(
+    keyless: Keyless,
+    said: Sequence[tuple[str, str, bytes]],
+    image: Image,
+    name: str,
+    registry: Registry,
+    repository: str,
+) -> Iterator[_Step]:
+    """Bundles only: what cosign 2 looks for by itself holds no certificate."""
+    from uaitrain.provenance import signatures, statement
+    from uaitrain.registry import referrers
+
+    def put(predicate_type: str, text: bytes) -> Attached:
+        content = keyless.bundle(text)
+        bundle = signatures.artifact(image.descriptor, content, predicate_type)
+        return referrers.attach(registry, repository, bundle)
+
+    text = statement.statement(name, image.digest, statement.SIGN_TYPE, {})
+    for kind, predicate_type, each in (*said, ("signature", statement.SIGN_TYPE, text)):
+        yield _Step(kind, partial(put, predicate_type, each))
 
 
 def look(pushed: Pushed, progress: Progress) -> Inventory:

@@ -67,6 +67,11 @@ def bundle(
             "dsseEnvelope": signed,
         }
     )
+    return artifact(subject, content, predicate_type)
+
+
+def artifact(subject: Descriptor, content: bytes, predicate_type: str) -> Artifact:
+    """The bundle ``content`` as a document about ``subject``."""
     annotations = {
         "dev.sigstore.bundle.content": "dsse-envelope",
         "dev.sigstore.bundle.predicateType": predicate_type,

@@ -48,11 +48,10 @@ def statement(
     name: str, digest: Digest, predicate_type: str, predicate: Mapping[str, Any]
 ) -> bytes:
     """A statement about the image ``digest``, which is called ``name`` (without tag)."""
-    subject: dict[str, Any] = {"digest": {"sha256": hex_part(digest)}}
     return canonical_json(
         {
             "_type": STATEMENT_TYPE,
-            "subject": [{"name": name, **subject} if name else subject],
+            "subject": [{"name": name, "digest": {"sha256": hex_part(digest)}}],
             "predicateType": predicate_type,
             "predicate": dict(predicate),
         }
