@@ -11,7 +11,6 @@ from preflight_job import Job
 from uaitrain.files.inventory import Entry
 from uaitrain.files.select import select
 from uaitrain.preflight import Finding, Subject, run_checks, secrets
-from uaitrain.preflight.look import Look
 
 LINE = "api_key='" + "s3cr3t-value'\n"
 
@@ -22,9 +21,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     search = secrets._in_file
 
-    def noting(look: Look, entry: Entry) -> list[tuple[int, str]] | None:
+    def noting(root: Path, entry: Entry) -> list[tuple[int, str]] | None:
         paths.append(entry.path)
-        return search(look, entry)
+        return search(root, entry)
 
     monkeypatch.setattr(secrets, "_in_file", noting)
     return paths

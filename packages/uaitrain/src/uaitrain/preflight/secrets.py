@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from uaitrain.files import inventory
 from uaitrain.files.inventory import Entry, is_settled
@@ -38,6 +39,8 @@ MOST_FILES = 5_000
 MOST_BYTES = 32 << 20
 LARGEST_FILE_BYTES = 1 << 20
 MOST_FINDINGS = 20
+MANY_BYTES = 2 << 20
+"""From here on the search is worth a second process."""
 BINARY_PROBE_BYTES = 4096
 
 SECRET_NAMES = frozenset(
@@ -143,18 +146,20 @@ def check(look: Look) -> Iterator[Finding]:
     began = time.time_ns()
     table = Searched(look.memory / "searched", root, rules()) if look.memory else None
     known = table.load() if table else frozenset()
+    chosen = _within_limits(candidates)
+    unknown = [entry for entry in chosen if not known or row(entry) not in known]
+    found = dict(zip(unknown, _in_files(root, unknown), strict=True))
+    told, searched = 0, 0
     clean: list[Entry] = []
-    searched, read_bytes, told = 0, 0, 0
-    for entry in candidates:
-        if searched == MOST_FILES or read_bytes > MOST_BYTES or told >= MOST_FINDINGS:
+    for entry in chosen:
+        if told >= MOST_FINDINGS:
             break
         searched += 1
-        read_bytes += entry.size
-        found = [] if known and row(entry) in known else _in_file(look, entry)
-        for line, kind in found or ():
+        lines = found.get(entry, [])
+        for line, kind in lines or ():
             told += 1
             yield TEXT.finding(f"{kind} in {entry.path}", at(root / entry.path, line))
-        if found == []:
+        if lines == []:
             clean.append(entry)
     if table:
         rows = {row(entry) for entry in clean if is_settled((entry,), began)}
@@ -163,6 +168,17 @@ def check(look: Look) -> Iterator[Finding]:
     if searched < len(candidates):
         what = f"{searched:,} of {len(candidates):,} text-sized files searched for secrets"
         yield LIMIT.finding(what, str(root))
+
+
+def _within_limits(candidates: list[Entry]) -> list[Entry]:
+    chosen: list[Entry] = []
+    size = 0
+    for entry in candidates[:MOST_FILES]:
+        if size > MOST_BYTES:
+            break
+        size += entry.size
+        chosen.append(entry)
+    return chosen
 
 
 def _secret_name(path: str) -> bool:
@@ -181,10 +197,18 @@ def rules() -> str:
     )
 
 
-def _in_file(look: Look, entry: Entry) -> list[tuple[int, str]] | None:
+def _in_files(root: Path, entries: list[Entry]) -> list[list[tuple[int, str]] | None]:
+    if sum(entry.size for entry in entries) < MANY_BYTES:
+        return [_in_file(root, entry) for entry in entries]
+    from uaitrain.preflight.two_processes import for_all
+
+    return for_all(lambda entry: _in_file(root, entry), entries)
+
+
+def _in_file(root: Path, entry: Entry) -> list[tuple[int, str]] | None:
     """Lines (from 1) with the kind that each has, at most 20; None where it can't be read."""
     try:
-        data = (look.spec.code / entry.path).read_bytes()
+        data = (root / entry.path).read_bytes()
     except OSError:
         return None
     if b"\0" in data[:BINARY_PROBE_BYTES]:
