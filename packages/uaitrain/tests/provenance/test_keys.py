@@ -13,6 +13,8 @@ from uaitrain.errors import UsageError
 from uaitrain.provenance.keys import Signer, load_signer
 from uaitrain.secret import Secret
 
+LABEL = "ENCRYPTED SIGSTORE PRIVATE KEY"
+
 
 def openssl(*words: str, data: bytes = b"") -> bytes:
     done = subprocess.run(["openssl", *words], input=data, capture_output=True, check=True)
@@ -84,8 +86,7 @@ def _broken(text: str, **changes: object) -> bytes:
     body = "".join(line for line in text.splitlines() if "-----" not in line)
     value = json.loads(base64.b64decode(body)) | changes
     inner = base64.encodebytes(json.dumps(value).encode()).decode()
-    label = "ENCRYPTED SIGSTORE PRIVATE KEY"
-    return f"-----BEGIN {label}-----\n{inner}-----END {label}-----\n".encode()
+    return f"-----BEGIN {LABEL}-----\n{inner}-----END {LABEL}-----\n".encode()
 
 
 def test_a_file_that_asks_for_all_memory_is_refused(cosign_key: Path, tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_what_is_no_key_of_ours_is_refused(tmp_path: Path, plain: Path) -> None:
         openssl("ecparam", "-name", "secp384r1", "-genkey", "-noout"): "a key of another kind",
         openssl("ec", "-in", str(plain), "-pubout"): "no private key",
         b"": "no private key",
-        b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n": "broken key file",
+        f"-----BEGIN {LABEL}-----\n".encode(): "broken key file",
     }
     for data, words in cases.items():
         path.write_bytes(data)

@@ -18,7 +18,7 @@ from uaitrain.errors import UsageError
 from uaitrain.provenance.keys import Signer, wrong_password
 from uaitrain.secret import Secret
 
-_ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED", re.M)
+_ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE|^Proc-Type: 4,ENCRYPTED", re.M)
 
 
 class _Key:
