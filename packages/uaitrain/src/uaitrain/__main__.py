@@ -1,5 +1,5 @@
 """``python -m uaitrain``."""
 
-from uaitrain.cli.main import run
+from uaitrain.entry import run
 
 run()

@@ -39,7 +39,7 @@ class PackOptions:
 
     ``layout`` is a folder for an OCI layout with both images, ``archive`` one for a tar of each;
     either takes the engine's place. ``manifest_format`` is a key of ``flow.MANIFEST_FORMATS`` or
-    empty: as the base's.
+    empty: as the base's. ``settings_files`` are the files that may have had a say in the job.
     """
 
     folder: Path
@@ -51,6 +51,7 @@ class PackOptions:
     layout: Path | None = None
     archive: Path | None = None
     manifest_format: str = ""
+    settings_files: tuple[Path, ...] = ()
 
 
 def find_engine(options: PackOptions) -> Engine | None:

@@ -73,8 +73,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class PackResult:
-    """What a pack made and where it went; ``places`` holds one report for each store and image."""
+    """What a pack made of what, and where it went; ``places`` holds one report for each store and
+    image."""
 
+    inventory: Inventory
+    findings: tuple[Finding, ...]
     images: Mapping[str, Image]
     bases: Mapping[str, ResolvedBase]
     layers: tuple[FileLayer, ...]
@@ -235,6 +238,8 @@ def _pack(
         for each in attachments:
             log.line(f"attached to {target}: {each}")
     return PackResult(
+        prepared.inventory,
+        prepared.findings,
         images,
         prepared.bases,
         layers,

@@ -33,6 +33,9 @@ from uaitrain.spec import (
 )
 
 FILE_NAME = "uaitrain.toml"
+LOCK_FILES = ("uaitrain.lock", "uaitrain.packages.lock")
+"""What may lie beside it and pin what a job stands on."""
+
 DEFAULT_TAG = "uaitrain"
 CONTAINER_ENGINES = ("docker", "podman")
 

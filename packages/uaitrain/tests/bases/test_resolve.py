@@ -115,11 +115,12 @@ def test_what_a_registry_gives_is_judged(store: Store) -> None:
     class Given:
         image: Image
         digest: Digest
+        named: Digest
 
     nothing = Image((), CONFIG)
     with pytest.raises(RegistryError, match="has 0 layers"):
         resolve_base(
-            Reference.parse("a.example/b:c"), store, lambda _: Given(nothing, nothing.digest)
+            Reference.parse("a.example/b:c"), store, lambda _: Given(nothing, nothing.digest, nothing.digest)
         )
 
 
@@ -130,6 +131,7 @@ def test_every_entry_of_the_catalogue_can_be_resolved(store: Store, tmp_path: Pa
     class Given:
         image: Image = IMAGE
         digest: Digest = IMAGE.digest
+        named: Digest = IMAGE.digest
 
     def pull(reference: Reference) -> Pulled:
         asked.append(reference.registry)

@@ -28,6 +28,9 @@ class Pulled(Protocol):
     @property
     def digest(self) -> Digest: ...
 
+    @property
+    def named(self) -> Digest: ...
+
 
 Pull = Callable[[Reference], Pulled]
 """Reads manifest and config from the registry that the reference names; no layers."""
@@ -39,7 +42,8 @@ class ResolvedBase:
 
     ``name`` is what the user calls it, ``reference`` where it is in a registry, ``local`` whether
     its layers are files on this machine. ``python`` is the version of ``/usr/bin/python``, empty
-    where nobody knows; ``accelerator`` is what the base itself says it is for, or empty.
+    where nobody knows; ``accelerator`` is what the base itself says it is for, or empty. ``named``
+    is the digest of what a reference names, which may be an index.
     """
 
     image: Image
@@ -49,6 +53,7 @@ class ResolvedBase:
     local: bool
     python: str
     accelerator: str
+    named: Digest | None = None
 
 
 def resolve_base(chosen: Chosen, store: Store, pull: Pull) -> ResolvedBase:
@@ -84,6 +89,7 @@ def _pulled(
         False,
         python_of(pulled.image, local=False) or told,
         pulled.image.labels.get(labels.ACCELERATOR, entry.accelerator if entry else ""),
+        pulled.named,
     )
 
 

@@ -28,8 +28,11 @@ class Console:
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.is_terminal = sys.stderr.isatty()
         self._colours = self.is_terminal and not os.environ.get("NO_COLOR")
-        self._quiet = quiet
+        self.is_quiet = quiet
         self._as_json = as_json
+        self.told: list[str] = []
+        """The remarks so far, shown or not."""
+        self.has_warned = False
         self._line = StatusLine(sys.stderr) if self.is_terminal and not quiet else None
         self.progress: Progress = self._line or Silent()
 
@@ -45,11 +48,13 @@ class Console:
 
     def note(self, text: str) -> None:
         """A remark on stderr; silent under ``--quiet``."""
-        if not self._quiet:
+        self.told.append(text)
+        if not self.is_quiet:
             self._pause()
             print(text, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
+        self.has_warned = True
         self._pause()
         print(f"{self.paint('yellow', 'warning:')} {text}", file=sys.stderr, flush=True)
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console
 from uaitrain.errors import EXIT_OK, UsageError
-from uaitrain.settings import CONTAINER_ENGINES, add_spec_arguments, spec_from
+from uaitrain.settings import (
+    CONTAINER_ENGINES,
+    FILE_NAME,
+    LOCK_FILES,
+    add_spec_arguments,
+    spec_from,
+)
 from uaitrain.spec import CPU, GPU
 
 if TYPE_CHECKING:
@@ -86,8 +93,10 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
+    from uaitrain.files.inventory import is_settled
     from uaitrain.flow import pack
 
+    began = time.time_ns()
     spec = spec_from(arguments)
     access = access_from(arguments, spec.target.host)
     options = options_from(arguments, access, push=arguments.push)
@@ -96,7 +105,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from uaitrain.cli.provenance import wanted_from
 
         wanted = wanted_from(arguments)
-    show(spec, pack(spec, options, console, wanted), console, as_json=arguments.json)
+    result = pack(spec, options, console, wanted)
+    told = tuple(console.told)
+    show(spec, result, console, as_json=arguments.json)
+    settled = is_settled(result.inventory.entries, began)
+    if settled and not (wanted or arguments.json or console.has_warned):
+        from uaitrain.again.record import remember
+
+        remember(sys.argv[1:], began, spec, options, result, told, speaks=not console.is_quiet)
     return EXIT_OK
 
 
@@ -115,7 +131,14 @@ def options_from(arguments: argparse.Namespace, access: Any, *, push: bool) -> P
         layout=arguments.layout.absolute() if arguments.layout else None,
         archive=arguments.archive.absolute() if arguments.archive else None,
         manifest_format=arguments.manifest_format,
+        settings_files=tuple(path for path in _settings_files(arguments) if path),
     )
+
+
+def _settings_files(arguments: argparse.Namespace) -> tuple[Path | None, ...]:
+    file = Path(getattr(arguments, "file", None) or FILE_NAME).absolute()
+    locks = (file.with_name(name) for name in LOCK_FILES)
+    return (file, *locks, arguments.ca_file)
 
 
 def show(spec: TrainSpec, result: PackResult, console: Console, *, as_json: bool) -> None:

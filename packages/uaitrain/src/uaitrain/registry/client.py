@@ -115,6 +115,11 @@ class Registry:
             verify(self._digest(told), digest, f"manifest {identifier} of {self.host}")
         return FetchedManifest(answer.body, _declared_type(answer.body) or media_type, digest)
 
+    def manifest_address(self, repository: str, identifier: str) -> tuple[str, str]:
+        """The URL that :meth:`get_manifest` reads, and what it accepts there."""
+        path = self._manifest_path(repository, identifier)
+        return self.transport.url(self._api, path), _ACCEPT
+
     def head_manifest(self, repository: str, identifier: str) -> Digest | None:
         """The digest that a tag has there; None where it is missing or its digest not told."""
         answer = self.call(

@@ -28,11 +28,14 @@ class RegistryLayer:
 
 @dataclass(frozen=True)
 class PulledImage:
-    """``digest`` is that of the image's own manifest, as the registry has it."""
+    """``digest`` is that of the image's own manifest, as the registry has it; ``named`` is what
+    the reference names: the same, or an index that leads to it.
+    """
 
     image: Image
     reference: Reference
     digest: Digest
+    named: Digest
 
     @property
     def pinned(self) -> Reference:
@@ -52,7 +55,7 @@ def pull_image(registry: Registry, reference: Reference, platform: Platform) -> 
     image = _image(registry, repository, fetched)
     if not image.platform.matches(platform):
         raise _not_for(reference, platform, [image.platform])
-    return PulledImage(image, reference, fetched.digest)
+    return PulledImage(image, reference, fetched.digest, fetched.digest)
 
 
 def _from_index(
@@ -66,7 +69,7 @@ def _from_index(
         fetched = registry.get_manifest(reference.repository, entry.digest)
         image = _image(registry, reference.repository, fetched)
         if image.platform.matches(platform):
-            return PulledImage(image, reference, fetched.digest)
+            return PulledImage(image, reference, fetched.digest, index.digest)
         there.append(image.platform)
     raise _not_for(reference, platform, there)
 
