@@ -146,25 +146,27 @@ def check(look: Look) -> Iterator[Finding]:
     began = time.time_ns()
     table = Searched(look.memory / "searched", root, rules()) if look.memory else None
     known = table.load() if table else frozenset()
-    chosen = _within_limits(candidates)
-    unknown = [entry for entry in chosen if not known or row(entry) not in known]
+    chosen = [(entry, row(entry)) for entry in _within_limits(candidates)]
+    unknown = [entry for entry, own in chosen if own not in known]
     found = dict(zip(unknown, _in_files(root, unknown), strict=True))
+    all_settled = is_settled(unknown, began)
     told, searched = 0, 0
-    clean: list[Entry] = []
-    for entry in chosen:
+    clean: set[str] = set()
+    for entry, own in chosen:
         if told >= MOST_FINDINGS:
             break
         searched += 1
-        lines = found.get(entry, [])
+        if own in known:
+            clean.add(own)
+            continue
+        lines = found[entry]
         for line, kind in lines or ():
             told += 1
             yield TEXT.finding(f"{kind} in {entry.path}", at(root / entry.path, line))
-        if lines == []:
-            clean.append(entry)
-    if table:
-        rows = {row(entry) for entry in clean if is_settled((entry,), began)}
-        if rows != known:
-            table.save(rows)
+        if lines == [] and (all_settled or is_settled((entry,), began)):
+            clean.add(own)
+    if table and clean != known:
+        table.save(clean)
     if searched < len(candidates):
         what = f"{searched:,} of {len(candidates):,} text-sized files searched for secrets"
         yield LIMIT.finding(what, str(root))
