@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from uaitrain.errors import StorageError, UaitrainError
 
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
 
 def storage_error(error: OSError, path: Path, doing: str = "write") -> UaitrainError:
     """The message for a failed disk operation on ``path``."""
@@ -27,11 +29,14 @@ def make_temporary(folder: Path, prefix: str) -> tuple[int, str]:
 
     What ``tempfile.mkstemp`` does, without the 9 ms that loading ``tempfile`` takes.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
-        path = folder / f"{prefix}{os.urandom(6).hex()}"
+        path = _temporary_name(folder, prefix)
         with contextlib.suppress(FileExistsError):
-            return os.open(path, flags, 0o600), str(path)
+            return os.open(path, _NEW, 0o600), str(path)
+
+
+def _temporary_name(folder: Path, prefix: str) -> Path:
+    return folder / f"{prefix}{os.urandom(6).hex()}"
 
 
 @contextlib.contextmanager
@@ -40,22 +45,21 @@ def appearing(path: Path, mode: int = 0o644, *, durable: bool = True) -> Iterato
 
     The folder must exist. Raises StorageError; then the old file is as it was.
     """
-    temporary = ""
+    # Named before it is there: an interrupt may come between any two steps.
+    temporary = _temporary_name(path.parent, f".{path.name}.")
     try:
-        handle, temporary = make_temporary(path.parent, f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(os.open(temporary, _NEW, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
             if durable:
                 os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise storage_error(error, path) from None
     finally:
         with contextlib.suppress(OSError):
-            if temporary:
-                Path(temporary).unlink()
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:

@@ -105,6 +105,8 @@ class Terminated(BaseException):
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    # Whoever sends it again must not break the cleaning up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
 
 
