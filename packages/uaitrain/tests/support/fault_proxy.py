@@ -5,6 +5,7 @@ Everything it has no order for goes through as it is.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import select
@@ -101,8 +102,14 @@ class FaultProxy:
     def count(self, pattern: str) -> int:
         return sum(bool(re.search(pattern, request)) for request in self.requests)
 
+    @property
+    def is_listening(self) -> bool:
+        return self._server is not None
+
     def listen(self) -> None:
         """Take connections, the second time on the same port."""
+        if self._server:
+            return
         port = int(self.host.rpartition(":")[2] or 0)
         server = self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         server.daemon_threads = True
@@ -116,11 +123,12 @@ class FaultProxy:
 
     def refuse(self) -> None:
         """Refuse connections until ``listen`` is called; those that stand, go on."""
-        if self._server and self._thread:
-            self._server.shutdown()
-            self._server.server_close()
+        with self.lock:
+            server, self._server = self._server, None
+        if server and self._thread:
+            server.shutdown()
+            server.server_close()
             self._thread.join()
-            self._server = None
 
 
 def _reset(connection: socket.socket) -> None:
@@ -144,6 +152,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._serve(stack)
         except (OSError, http.client.HTTPException):
             self.close_connection = True
+
+    def handle(self) -> None:
+        # Between two requests, the client's end is no trouble.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         if name.startswith("do_"):
