@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from support.cosign import KEY_PASSWORD, Cosign, cosign_of
+from support.cosign import KEY_PASSWORD, SUITES, Cosign, cosign_of
 from support.fault_proxy import Fault, running_fault_proxy
 from support.images import client
 from support.jobs import SmallJob, base_layout, make_job
@@ -216,6 +216,29 @@ def test_a_registry_with_the_referrers_api_needs_no_tags(
         ]
         public = cosign_key.with_suffix(".pub")
         cosign_of("sid").accepts("verify", public, image)
+
+
+def test_what_a_garbage_collection_took_is_put_back(
+    job: SmallJob, registry: RunningRegistry, cosign_key: Path
+) -> None:
+    """Debian's registry takes what has no tag of its own, lists or not."""
+    words = ("--sbom", "--sign", str(cosign_key))
+    image = packed(job, registry.host, *words)
+    digest = parse_digest(image.partition("@")[2])
+    registry.stop()
+    swept = ["docker-registry", "garbage-collect", "--delete-untagged", str(registry.config)]
+    subprocess.run(swept, check=True, capture_output=True)
+    registry.start()
+    own = registries.connect(registry.host)
+    listed = [entry["digest"] for entry in referrers(own, REPOSITORY, digest)]
+    left = [own.head_manifest(REPOSITORY, each) is not None for each in listed]
+    for suite in SUITES:
+        cosign_of(suite).accepts("verify", cosign_key.with_suffix(".pub"), image)
+
+    packed(job, registry.host, *words)
+
+    assert left == [True, False, False, False, False]
+    assert all(own.head_manifest(REPOSITORY, each) for each in listed)
 
 
 def test_a_failed_attachment_leaves_the_image_and_says_so(
