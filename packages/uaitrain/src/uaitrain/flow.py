@@ -41,7 +41,6 @@ from uaitrain.preflight import (
     ask_engine,
     run_checks,
 )
-from uaitrain.preflight.memory import Memory, key_of
 from uaitrain.progress import Progress
 from uaitrain.runlog import RunLog
 from uaitrain.spec import CPU, GPU, WORK_DIR, TrainSpec
@@ -121,22 +120,11 @@ def prepare(
         }
         subject = Subject(spec, inventory, facts)
         if remember:
-            return Prepared(inventory, bases, _checked(subject, began))
+            from uaitrain.preflight.remembered import checked
+
+            return Prepared(inventory, bases, checked(subject, began, cache_dir()))
         findings, answer = ask_engine(subject, run_checks(subject))
     return Prepared(inventory, bases, findings, answer)
-
-
-def _checked(subject: Subject, began: int) -> tuple[Finding, ...]:
-    memory = Memory(cache_dir() / "preflight")
-    key = key_of(subject, began)
-    found = memory.recall(key) if key else None
-    if found is None:
-        found = run_checks(subject, cache_dir())
-        if any(base.engine for base in subject.bases.values()):
-            found, _ = ask_engine(subject, found)
-        if key:
-            memory.remember(key, found)
-    return found
 
 
 def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, ResolvedBase]:

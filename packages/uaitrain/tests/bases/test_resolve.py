@@ -120,7 +120,9 @@ def test_what_a_registry_gives_is_judged(store: Store) -> None:
     nothing = Image((), CONFIG)
     with pytest.raises(RegistryError, match="has 0 layers"):
         resolve_base(
-            Reference.parse("a.example/b:c"), store, lambda _: Given(nothing, nothing.digest, nothing.digest)
+            Reference.parse("a.example/b:c"),
+            store,
+            lambda _: Given(nothing, nothing.digest, nothing.digest),
         )
 
 

@@ -6,6 +6,7 @@ family is a module, a row in :data:`CHECKS` (checks.py) and its rules in docs/ma
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from uaitrain.preflight.finding import Finding, Severity
@@ -41,8 +42,12 @@ def run_checks(subject: Subject, memory: Path | None = None) -> tuple[Finding, .
     from uaitrain.preflight.look import Look
 
     look = Look(subject, memory)
-    found = [finding for _, check in checks.CHECKS for finding in check(look)]
-    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+    return in_order([finding for _, check in checks.CHECKS for finding in check(look)])
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, otherwise as they come."""
+    return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
 
 
 def ask_engine(
@@ -59,7 +64,7 @@ def ask_engine(
 
     answer = engine.ask(Look(subject))
     more = tuple(engine.check(Look(replace(subject, engine=answer))))
-    return tuple(sorted((*findings, *more), key=lambda f: _ORDER[f.severity])), answer
+    return in_order((*findings, *more)), answer
 
 
 def __getattr__(name: str) -> object:

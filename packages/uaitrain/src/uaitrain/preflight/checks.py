@@ -10,6 +10,7 @@ from uaitrain.preflight import (
     data_rules,
     data_sources,
     engine,
+    folder_checks,
     main_file,
     net,
     output,
@@ -23,7 +24,7 @@ from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look
 from uaitrain.preflight.rule import Rule
 
-CHECKS: tuple[tuple[str, Callable[[Look], Iterable[Finding]]], ...] = (
+JOB_CHECKS: tuple[tuple[str, Callable[[Look], Iterable[Finding]]], ...] = (
     ("main-file", main_file.check),
     ("solver", solver.check),
     ("net", net.check),
@@ -33,9 +34,8 @@ CHECKS: tuple[tuple[str, Callable[[Look], Iterable[Finding]]], ...] = (
     ("snapshot", snapshot.check),
     ("base", base.check),
     ("engine", engine.check),
-    ("code-folder", code_folder.check),
-    ("secrets", secrets.check),
 )
+CHECKS = (*JOB_CHECKS, *folder_checks.CHECKS)
 
 RULES: tuple[Rule, ...] = (
     *main_file.RULES,

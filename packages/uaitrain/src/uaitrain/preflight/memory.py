@@ -13,8 +13,9 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from uaitrain import __version__, atomic
 from uaitrain.errors import UaitrainError
@@ -30,12 +31,16 @@ MOST_FILES = 2_000
 MOST_KEPT = 100
 
 
-def key_of(subject: Subject, read_at_ns: int) -> str | None:
+def key_of(
+    subject: Subject, read_at_ns: int, entries: Sequence[Entry] | None = None, *more: str
+) -> str | None:
     """The name for what the checks can see; None where no name tells it for sure.
 
+    Of the code folder that is ``entries`` (all, unless they are given) and what ``more`` tells.
     ``read_at_ns`` is a time before the inventory was read.
     """
     spec, inventory = subject.spec, subject.inventory
+    entries = inventory.entries if entries is None else entries
     beside: list[Entry] = []
     try:
         for folder in (spec.data, spec.output):
@@ -44,7 +49,7 @@ def key_of(subject: Subject, read_at_ns: int) -> str | None:
         return None
     if inventory.has_links:
         return None
-    if not is_settled(inventory.entries, read_at_ns) or not is_settled(beside, read_at_ns):
+    if not is_settled(entries, read_at_ns) or not is_settled(beside, read_at_ns):
         return None
     words = [
         __version__,
@@ -53,10 +58,16 @@ def key_of(subject: Subject, read_at_ns: int) -> str | None:
         str(os.geteuid()),
         str(os.access(spec.output, os.W_OK | os.X_OK)),
         *inventory.ignored,
-        inventory.fingerprint,
+        fingerprint(entries),
         fingerprint(beside),
+        *more,
     ]
     return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def rows_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Findings from what was kept of them."""
+    return (Finding(**{**row, "severity": Severity(row["severity"])}) for row in rows)
 
 
 class Memory:
@@ -66,22 +77,38 @@ class Memory:
         self._folder = folder
 
     def recall(self, key: str) -> tuple[Finding, ...] | None:
-        try:
-            rows = json.loads((self._folder / key).read_bytes())
-            return tuple(Finding(**row | {"severity": Severity(row["severity"])}) for row in rows)
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
+        row = self.recall_row(key)
+        return tuple(rows_of(row["findings"])) if row else None
 
-    def remember(self, key: str, findings: tuple[Finding, ...]) -> None:
+    def recall_row(self, key: str) -> Mapping[str, Any] | None:
+        """The whole of what was remembered: ``findings``, and ``opened`` as it was given."""
+        try:
+            told, _, data = (self._folder / key).read_bytes().partition(b"\n")
+            if told != _checksum(key, data):
+                return None
+            row: Mapping[str, Any] = json.loads(data)
+        except (OSError, ValueError):
+            return None
+        return row
+
+    def remember(
+        self, key: str, findings: tuple[Finding, ...], opened: Mapping[str, Any] | None = None
+    ) -> None:
         if any(finding.severity is Severity.ERROR for finding in findings):
             return
         rows = [{**vars(finding), "severity": finding.severity.value} for finding in findings]
+        data = json.dumps({"findings": rows, "opened": opened or {}}).encode()
         with contextlib.suppress(OSError, UaitrainError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            atomic.write_bytes(self._folder / key, json.dumps(rows).encode(), durable=False)
+            record = _checksum(key, data) + b"\n" + data
+            atomic.write_bytes(self._folder / key, record, durable=False)
             kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime)
             for path in kept[:-MOST_KEPT]:
                 path.unlink(missing_ok=True)
+
+
+def _checksum(key: str, data: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + b"\n" + data).hexdigest().encode()
 
 
 class _UnclearError(Exception):
