@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 from support.images import blob_layer, noise
 from support.tiny_image import layer_of
 from uaitrain.errors import DigestError, RegistryError
-from uaitrain.oci.descriptor import Descriptor
+from uaitrain.oci.descriptor import OCI_LAYER, Descriptor
 from uaitrain.oci.digest import digest_of
 from uaitrain.oci.layer import BlobLayer
 from uaitrain.progress import Silent
@@ -94,6 +96,47 @@ def test_what_is_no_layer_is_refused(reader: Reader) -> None:
         reader.read(zstd, "layer 1 of base", files=False)
     with pytest.raises(RegistryError, match="no whole tar"):
         reader.read(blob_layer(noise(2000)), "layer 1 of base", files=False)
+
+
+def _tar(*entries: tuple[tarfile.TarInfo, bytes]) -> BlobLayer:
+    """A plain layer of these headers and bodies, whatever the headers say."""
+    raw = b"".join(
+        info.tobuf(tarfile.GNU_FORMAT) + body + bytes(-len(body) % 512) for info, body in entries
+    )
+    return BlobLayer(
+        digest_of(raw), Descriptor(OCI_LAYER, digest_of(raw), len(raw)), lambda: io.BytesIO(raw)
+    )
+
+
+def test_a_sparse_map_is_not_read(reader: Reader) -> None:
+    """pax's form 1.0: the map stands in the file's own bytes, as long as its owner likes."""
+    records = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=1\n"
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, len(records)
+    info = tarfile.TarInfo("x")
+    info.size = 512
+
+    with pytest.raises(RegistryError, match="no whole tar: a sparse file"):
+        reader.read(_tar((header, records), (info, b"9" * 512)), "layer 1 of base", files=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        (tarfile.XHDTYPE, 7 << 30),
+        (tarfile.XGLTYPE, 7 << 30),
+        (tarfile.GNUTYPE_LONGNAME, 7 << 30),
+        (tarfile.GNUTYPE_SPARSE, 512),
+    ],
+)
+def test_headers_that_would_take_all_memory_are_refused(
+    reader: Reader, kind: bytes, size: int
+) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+
+    with pytest.raises(RegistryError, match=r"no whole tar: a (header of|sparse file)"):
+        reader.read(_tar((info, b"x" * 512)), "layer 1 of base", files=False)
 
 
 def test_layers_on_each_other_are_what_a_container_sees(reader: Reader) -> None:

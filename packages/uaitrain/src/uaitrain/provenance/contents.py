@@ -35,6 +35,12 @@ _UNUSED_SECONDS = 60 * 24 * 3600
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
+MAX_HEADER_BYTES = 1 << 20
+"""Of one long name or extended header (pax), which tarfile reads whole, however long it is."""
+
+MAX_ENTRIES = 2_000_000
+"""Of one layer."""
+
 _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, igzip_lib.IsalError, ValueError)
 
 
@@ -154,13 +160,41 @@ def _decompressed(layer: Layer, blob: BinaryIO, what: str) -> IO[bytes]:
     )
 
 
+_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+
+
+class _Bounded(tarfile.TarInfo):
+    """An entry whose headers take no more memory than is good."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size < 0:
+            raise tarfile.ReadError("an entry of negative size")
+        if self.type in _HEADERS and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc] # a hook
+        return found
+
+    def _no_sparse(self, *_: object) -> tarfile.TarInfo:
+        raise tarfile.ReadError("a sparse file, which no image layer needs")
+
+    # Their maps are read whole, too. GNU's own form, and the three of pax.
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _no_sparse
+
+
 def _entries(stream: BinaryIO, files: bool) -> Contents:
     databases: dict[str, tuple[Package, ...]] = {}
     systems: dict[str, System] = {}
     hidden: list[str] = []
     seen: dict[str, File] = {}
-    with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:
-        for member in archive:
+    with tarfile.open(
+        fileobj=stream, mode="r|", errors="surrogateescape", tarinfo=_Bounded
+    ) as archive:
+        for number, member in enumerate(archive):
+            if number >= MAX_ENTRIES:
+                raise tarfile.ReadError(f"more than {MAX_ENTRIES} entries")
             path = posixpath.normpath(member.name).lstrip("/")
             folder, _, last = path.rpartition("/")
             if last == _OPAQUE:

@@ -14,18 +14,20 @@ from uaitrain.values import dataclass
 DEB = "deb"
 PYPI = "pypi"
 
-MAX_DOCUMENT_BYTES = 64 << 20
+MAX_DOCUMENT_BYTES = 16 << 20
 """More than any database has; what is longer is cut there."""
 
 _STATUS = re.compile(r"var/lib/dpkg/(?:status|status\.d/[^/]+)\Z")
 _PYTHON = re.compile(
     r".*(?:\.dist-info/METADATA|\.egg-info/PKG-INFO|(?:site|dist)-packages/[^/]+\.egg-info)\Z"
 )
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*\Z")
-_VERSION = re.compile(r"[!-~]+\Z")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,199}\Z")
+_VERSION = re.compile(r"[!-~]{1,200}\Z")
 """What dpkg and pip take for names and versions, and a little more."""
 
 _SYSTEM = ("etc/os-release", "usr/lib/os-release")
+_LONGEST = 200
+"""Characters of any other value that is kept."""
 _HEAD_BYTES = 256 << 10
 """Of Python's metadata only the head is read; a long description follows it."""
 
@@ -93,8 +95,8 @@ def _debian(text: str) -> Iterator[Package]:
                 DEB,
                 name,
                 version,
-                fields.get("architecture", ""),
-                _source(fields.get("source", "")),
+                fields.get("architecture", "")[:_LONGEST],
+                _source(fields.get("source", "")[:_LONGEST]),
             )
 
 
@@ -118,7 +120,7 @@ def _python(text: str) -> Iterator[Package]:
 def _licence(fields: dict[str, str]) -> str:
     """The expression, else the free text, else what the classifiers say."""
     if expression := fields.get("license-expression", ""):
-        return expression
+        return expression if len(expression) <= 5 * _LONGEST else ""
     free = fields.get("license", "")
     # Some put the whole text there.
     if free and free != "UNKNOWN" and len(free) <= 100:
@@ -128,7 +130,7 @@ def _licence(fields: dict[str, str]) -> str:
         for line in fields.get("classifier", "").split("\n")
         if line.startswith("License ::") and line.count("::") > 1
     ]
-    return ", ".join(named)
+    return ", ".join(named)[:_LONGEST]
 
 
 def _fields(stanza: str) -> dict[str, str]:
