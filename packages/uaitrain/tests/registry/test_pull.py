@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.fault_proxy import Fault, running_fault_proxy
-from support.images import at, blob_layer, client, image, noise
-from support.registry import RunningRegistry
+from support.images import QUICK, at, blob_layer, client, image, noise
+from support.registry import RunningRegistry, running_registry
 from uaitrain.errors import BaseError, DigestError, NotFoundError, RegistryError
 from uaitrain.oci.descriptor import DOCKER_INDEX, OCI_INDEX, Descriptor, Platform
 from uaitrain.oci.digest import digest_of
 from uaitrain.oci.image import Image
+from uaitrain.registry.failures import SilentError, TransientError
 from uaitrain.registry.pull import pull_image
 from uaitrain.registry.push import push_image
 from uaitrain.registry.upload import upload_blob
@@ -104,6 +106,64 @@ def test_bytes_that_do_not_match_their_digest_are_refused(
         pinned = at(proxy.host).with_digest(image().digest)
         with pytest.raises(DigestError):
             pull_image(client(proxy.host), pinned, AMD64)
+
+
+def test_a_config_that_arrives_damaged_is_asked_for_once_more(registry: RunningRegistry) -> None:
+    push_image(client(registry.host), image(), at(registry.host))
+    damaged = Fault("^GET .*blobs", change=_spoil)
+    with running_fault_proxy(registry.host, damaged) as proxy:
+        pulled = pull_image(client(proxy.host), at(proxy.host), AMD64)
+
+    assert damaged.times == 0
+    assert pulled.digest == image().digest
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("^GET", 99, trickle=0.02), Fault("^GET", 99, answer_stall=1000)],
+    ids=["in drops", "then silent"],
+)
+def test_a_blob_that_does_not_go_on_is_given_up(registry: RunningRegistry, fault: Fault) -> None:
+    layer = blob_layer(noise(3 * MIB))
+    upload_blob(client(registry.host), "team/mnist", layer.descriptor, layer.open)
+    with running_fault_proxy(registry.host, fault) as proxy:
+        stream = client(proxy.host, silence_seconds=0.3).open_blob("team/mnist", layer.descriptor)
+        with pytest.raises(SilentError):
+            stream.read()
+        stream.close()
+
+
+def test_a_blob_that_comes_byte_by_byte_and_breaks_off_is_given_up(
+    registry: RunningRegistry,
+) -> None:
+    layer = blob_layer(noise(1000))
+    upload_blob(client(registry.host), "team/mnist", layer.descriptor, layer.open)
+    with running_fault_proxy(registry.host, Fault("^GET", 999, cut_after=1)) as proxy:
+        stream = client(proxy.host).open_blob("team/mnist", layer.descriptor)
+        with pytest.raises(TransientError, match="broke the connection off"):
+            stream.read()
+        stream.close()
+
+    assert len(proxy.requests) == QUICK.attempts
+
+
+def test_a_base_that_arrives_damaged_from_elsewhere_is_copied_once_more(
+    registry: RunningRegistry, tmp_path: Path
+) -> None:
+    layer = blob_layer(noise(3 * MIB))
+    damaged = Fault("^GET .*blobs", change=_spoil, times=0)
+    push_image(client(registry.host), image(layer), at(registry.host, "vendor/base:1"))
+    with (
+        running_registry(tmp_path) as target,
+        running_fault_proxy(registry.host, damaged) as proxy,
+    ):
+        base = pull_image(client(proxy.host), at(proxy.host, "vendor/base:1"), AMD64).image
+        damaged.times = 1
+        push_image(client(target.host), base, at(target.host))
+        copied = pull_image(client(target.host), at(target.host), AMD64)
+
+        assert damaged.times == 0
+        assert copied.image.layers[0].open().read() == layer.open().read()
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -10,6 +10,7 @@ from uaitrain.errors import DigestError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, verify
 from uaitrain.registry.failures import SilentError, TransientError
+from uaitrain.registry.patience import SLOWEST_PIECE
 
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry
@@ -32,6 +33,7 @@ class BlobReader(io.RawIOBase):
         self._received = 0
         self._verified = False
         self._silent = False
+        self._piece = 0
         self._answer: Answer | None = None
         self._backoff = registry.transport.backoff()
 
@@ -61,14 +63,19 @@ class BlobReader(io.RawIOBase):
                 if again or not self._backoff.pause(error.wait):
                     raise
                 continue
-            if data:
-                self._silent = False
-                self._backoff.reset()
+            self._note_progress(len(data))
             self._hash.update(data)
             self._received += len(data)
             if not data or self._received >= self._descriptor.size:
                 self._finish(answer)
             return data
+
+    def _note_progress(self, amount: int) -> None:
+        """Attempts are counted anew when a piece came: who sends a byte a connection has none."""
+        self._piece += amount
+        if self._piece >= SLOWEST_PIECE:
+            self._piece, self._silent = 0, False
+            self._backoff.reset()
 
     def _finish(self, answer: Answer) -> None:
         if self._received != self._descriptor.size or self._goes_on(answer):

@@ -23,6 +23,7 @@ from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import parse_digest, verify
 from uaitrain.registry.client import PUSH, Registry
 from uaitrain.registry.failures import SilentError, TransientError, UnreachableError
+from uaitrain.registry.patience import SLOWEST_PIECE
 from uaitrain.registry.sending import Outgoing
 from uaitrain.registry.sessions import Memory, Session, begin, cancel
 
@@ -166,8 +167,8 @@ class _Upload:
         self._stored = 0
 
     def _note_progress(self) -> None:
-        """Attempts are counted since the upload last came farther than ever before."""
-        if self._stored > self._farthest:
+        """Attempts are counted since the upload last came a piece farther than ever before."""
+        if self._stored >= self._farthest + SLOWEST_PIECE:
             self._farthest = self._stored
             self._backoff.reset()
 
