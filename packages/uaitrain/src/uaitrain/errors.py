@@ -15,6 +15,7 @@
     ├── BackendError            10  a cluster or platform refused, failed or cannot be reached
     ├── RehearsalError          11  a rehearsed run did not survive what was done to it
     └── TrainingError            the run's own exit code, 1-127 or 143
+No error: ``inspect --diff`` ends with 1 where two images differ, as diff does.
 Interrupted by the user: 130 (SIGINT) or 143 (SIGTERM), as shells count. A bug in uaitrain: 70.
 
 The command line prints the four parts and returns ``exit_code``; nothing else prints errors.
@@ -23,6 +24,9 @@ The command line prints the four parts and returns ``exit_code``; nothing else p
 from __future__ import annotations
 
 EXIT_OK = 0
+EXIT_DIFFERENT = 1
+"""Of ``inspect --diff``: it has done its work, and found a difference."""
+
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143

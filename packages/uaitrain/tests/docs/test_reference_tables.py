@@ -95,6 +95,7 @@ def test_the_exit_codes_are_those_of_the_error_tree() -> None:
     }
     fixed = {
         errors.EXIT_OK: "",
+        errors.EXIT_DIFFERENT: "",
         errors.EXIT_BUG: "",
         errors.EXIT_INTERRUPTED: "",
         errors.EXIT_TERMINATED: "",
