@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -287,3 +289,35 @@ def test_a_wrong_password_and_none_are_told_apart(job: SmallJob, cosign_key: Pat
     assert "s3cr3t-wrong" not in wrong.stderr
     assert "nobody is there to be asked" in none.stderr
     assert "UAITRAIN_SIGN_PASSWORD" in none.stderr
+
+
+def test_at_a_terminal_the_password_is_asked_for_and_not_shown(
+    job: SmallJob, registry: RunningRegistry, cosign_key: Path
+) -> None:
+    del job.environment["UAITRAIN_SIGN_PASSWORD"]
+    image = f"{registry.host}/{REPOSITORY}:v1"
+    words = ["--image", image, "--base-cpu", job.base, "--base-gpu", job.base, "--no-check"]
+    words += ["--push", "--no-load", "--sign", str(cosign_key), "--solver", "/data/solver.prototxt"]
+    command = shlex.join([sys.executable, "-m", "uaitrain", "pack", *words])
+    # script gives the command a terminal of its own.
+    with subprocess.Popen(
+        ["script", "--quiet", "--return", "--command", command, "/dev/null"],
+        cwd=job.folder,
+        env=job.whole_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        shown = b""
+        while b"password of the signing key: " not in shown:
+            piece = process.stdout.read1()
+            assert piece, shown
+            shown += piece
+        process.stdin.write(KEY_PASSWORD.encode() + b"\n")
+        process.stdin.flush()
+        shown += process.stdout.read()
+
+    assert process.returncode == 0, shown
+    assert KEY_PASSWORD.encode() not in shown
+    assert b"signature, for cosign 2 sha256:" in shown
