@@ -219,7 +219,7 @@ def _pack(
             attachments = attach(
                 wanted,
                 spec,
-                Pushed(images[GPU], prepared.bases[GPU]),
+                Pushed(images[GPU], prepared.bases[GPU], options.settings_files),
                 registries.connect(target.registry, target.repository),
                 reporter.progress,
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
 import pytest
 from uaitrain.provenance.contents import File
-from uaitrain.provenance.sources import commit_of, lock_files
+from uaitrain.provenance.sources import commit_of, lock_files, own_locks
 
 
 def git(folder: Path, *words: str) -> str:
@@ -86,3 +87,14 @@ def test_lock_files_are_known_by_name() -> None:
     files = [File(p, "", 0) for p in ("data/uv.lock", "data/a/requirements.txt", "data/x.lock")]
 
     assert [f.path for f in lock_files(files)] == ["data/a/requirements.txt", "data/uv.lock"]
+
+
+def test_our_own_lock_files_beside_the_settings_are_told_by_name_and_digest(
+    tmp_path: Path,
+) -> None:
+    lock = tmp_path / "uaitrain.packages.lock"
+    lock.write_text("x\n")
+    beside = (tmp_path / "uaitrain.toml", lock, tmp_path / "uaitrain.lock", tmp_path / "ca.pem")
+    beside[0].write_text("")
+
+    assert own_locks(beside) == [File(lock.name, hashlib.sha256(b"x\n").hexdigest(), 2)]

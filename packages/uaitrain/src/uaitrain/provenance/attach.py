@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uaitrain.bases.resolve import ResolvedBase
@@ -40,10 +41,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Pushed:
-    """A pushed image, and what it was made from."""
+    """A pushed image, and what it was made from; of ``settings_files`` lock files are told."""
 
     image: Image
     base: ResolvedBase
+    settings_files: tuple[Path, ...] = ()
 
     @property
     def base_layers(self) -> Sequence[Layer]:
@@ -244,7 +246,7 @@ def _inputs(spec: TrainSpec, base: str, pushed: Pushed, inventory: Inventory) ->
         pushed.base.digest,
         directory_digest(inventory.files, WORK_DIR),
         sources.commit_of(spec.code),
-        tuple(sources.lock_files(inventory.files)),
+        (*sources.own_locks(pushed.settings_files), *sources.lock_files(inventory.files)),
     )
 
 

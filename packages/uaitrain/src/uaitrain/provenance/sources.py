@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from uaitrain.atomic import storage_error
 from uaitrain.provenance.contents import File
+from uaitrain.settings import LOCK_FILES as OWN_LOCK_FILES
 from uaitrain.values import dataclass
 
 LOCK_FILES = frozenset(
     {
-        *("requirements.txt", "requirements.lock", "uaitrain.lock", "uv.lock", "pylock.toml"),
+        *("requirements.txt", "requirements.lock", "uv.lock", "pylock.toml"),
         *("poetry.lock", "pdm.lock", "Pipfile.lock", "conda-lock.yml"),
     }
 )
-"""Files that say which versions a job was made with."""
+"""Files of the code folder that say which versions a job was made with."""
 
 _SECONDS = 60
 
@@ -47,6 +50,19 @@ def lock_files(files: Iterable[File]) -> list[File]:
         (file for file in files if file.path.rpartition("/")[2] in LOCK_FILES),
         key=lambda file: file.path,
     )
+
+
+def own_locks(settings_files: Iterable[Path]) -> list[File]:
+    """Our own lock files, which lie beside the settings. Raises StorageError."""
+    found = []
+    for path in settings_files:
+        if path.name in OWN_LOCK_FILES and path.is_file():
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise storage_error(error, path, "read") from None
+            found.append(File(path.name, hashlib.sha256(data).hexdigest(), len(data)))
+    return sorted(found, key=lambda file: file.path)
 
 
 def _git(code: Path, *words: str) -> str | None:
