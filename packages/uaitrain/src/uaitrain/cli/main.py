@@ -39,6 +39,7 @@ VERBS = {
     "logs": "what a run has written",
     "cancel": "end a run",
     "report": "one run as one HTML page",
+    "inspect": "what an image is made of, and what differs between two",
     "base": "base images: list, build, push, remove",
     "data": "split and merge large data files",
     "doctor": "what this machine can do, what is missing, how to get it",
@@ -58,9 +59,9 @@ A first job:
   uaitrain test                                         trains here, in the CPU image
   uaitrain submit slurm                                 trains there; `uaitrain runs` lists runs
 
-Exit codes: 0 done, 2 usage, 3 preflight, 4 code folder, 5 base image, 6 registry, 7 engine,
-8 disk, 9 busy, 10 cluster, 70 a bug of ours, 130 and 143 interrupted; `test` and `submit --follow`
-end as the run ends.
+Exit codes: 0 done, 1 different (`inspect --diff`), 2 usage, 3 preflight, 4 code folder, 5 base
+image, 6 registry, 7 engine, 8 disk, 9 busy, 10 cluster, 70 a bug of ours, 130 and 143 interrupted;
+`test` and `submit --follow` end as the run ends.
 """
 
 
