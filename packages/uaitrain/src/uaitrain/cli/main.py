@@ -78,6 +78,10 @@ class Verb(Protocol):
     def run(self, arguments: argparse.Namespace, console: Console) -> int: ...
 
 
+# argparse asks gettext for translations of its messages, which nobody has, and that loads locale.
+argparse._ = str  # type: ignore[attr-defined]
+
+
 class Parser(argparse.ArgumentParser):
     """argparse whose errors are ours: one message, exit code 2, no guessing of short names."""
 

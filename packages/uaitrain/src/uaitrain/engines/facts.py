@@ -38,20 +38,25 @@ class LocalFacts:
 
 def local_facts(engine: Engine | None) -> LocalFacts:
     """Look around; without an engine, as Docker from a fresh package would need it."""
-    import shutil
-
     uid, gid = _person()
     root = os.geteuid() == 0
     if engine is None:
-        return LocalFacts(DOCKER, not root, bool(shutil.which(NVIDIA_DOCKER)), uid, gid)
+        return LocalFacts(DOCKER, not root, _is_there(NVIDIA_DOCKER), uid, gid)
     return LocalFacts(
         engine.program,
         engine.needs_sudo,
-        bool(shutil.which(NVIDIA_DOCKER)),
+        _is_there(NVIDIA_DOCKER),
         uid,
         gid,
         _is_rootless(engine, root) if uid else False,
     )
+
+
+def _is_there(program: str) -> bool:
+    """As ``shutil.which`` finds it, which loads every compression that Python has."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    paths = (os.path.join(folder, program) for folder in folders)  # noqa: PTH118 - on every pack
+    return any(os.access(path, os.X_OK) and os.path.isfile(path) for path in paths)  # noqa: PTH113
 
 
 def _person() -> tuple[int, int]:
