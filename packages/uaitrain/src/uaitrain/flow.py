@@ -146,7 +146,7 @@ def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, Resolved
         from uaitrain.registry.pull import pull_image
 
         connection = registries.connect(reference.registry, reference.repository)
-        return pull_image(connection, reference, Platform())
+        return pull_image(connection, reference, Platform(), cache_dir() / "configs")
 
     # The same base for both is read once.
     resolved = {

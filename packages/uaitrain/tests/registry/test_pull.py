@@ -80,6 +80,24 @@ def test_only_the_manifest_and_the_config_are_read(registry: RunningRegistry) ->
     assert proxy.requests[1].endswith(pulled.image.config_descriptor.digest)
 
 
+def test_a_config_that_was_read_before_is_not_asked_for(
+    registry: RunningRegistry, tmp_path: Path
+) -> None:
+    push_image(client(registry.host), image(), at(registry.host))
+    kept = tmp_path / "configs"
+    first = pull_image(client(registry.host), at(registry.host), AMD64, kept)
+    with running_fault_proxy(registry.host) as proxy:
+        again = pull_image(client(proxy.host), at(proxy.host), AMD64, kept)
+        assert len(proxy.requests) == 1
+        (file,) = kept.iterdir()
+        file.write_bytes(b"{}")
+        mended = pull_image(client(proxy.host), at(proxy.host), AMD64, kept)
+        assert len(proxy.requests) == 3
+
+    assert first.image.raw_config == again.image.raw_config == mended.image.raw_config
+    assert file.read_bytes() == first.image.raw_config
+
+
 def test_what_does_not_exist_is_named(registry: RunningRegistry) -> None:
     push_image(client(registry.host), image(), at(registry.host))
     for name in ("team/mnist:v2", "team/none:v1"):
