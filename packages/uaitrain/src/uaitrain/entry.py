@@ -8,7 +8,7 @@ import sys
 
 def run() -> None:
     """The program ``uaitrain``."""
-    if sys.argv[1:2] == ["pack"]:
+    if sys.argv[1:2] == ["pack"] and "--profile" not in sys.argv:
         # A pack of which nothing has changed is over before the command line would be loaded.
         from uaitrain.again.recall import recall
 

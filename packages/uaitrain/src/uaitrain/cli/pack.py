@@ -49,6 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_spec_arguments(parser)
     add_pack_arguments(parser)
+    parser.add_argument(
+        "--profile", action="store_true", help="tell where the time of this pack went"
+    )
     parser.add_argument("--push", action="store_true", help="push the GPU image")
     parser.add_argument(
         "--sbom",
@@ -96,7 +99,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from uaitrain.files.inventory import is_settled
     from uaitrain.flow import pack
 
-    began = time.time_ns()
+    began, running = time.time_ns(), time.monotonic()
     spec = spec_from(arguments)
     access = access_from(arguments, spec.target.host)
     options = options_from(arguments, access, push=arguments.push)
@@ -108,6 +111,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     result = pack(spec, options, console, wanted)
     told = tuple(console.told)
     show(spec, result, console, as_json=arguments.json)
+    if arguments.profile:
+        from uaitrain.cli import profile
+
+        total, spent = profile.since_start(), time.monotonic() - running
+        for line in profile.table(result, max(0.0, total - spent), max(total, spent)):
+            console.note(line)
+        return EXIT_OK
     settled = is_settled(result.inventory.entries, began)
     if settled and not (wanted or arguments.json or console.has_warned):
         from uaitrain.again.record import remember
