@@ -115,12 +115,10 @@ def is_settled(entries: Sequence[Entry], read_at_ns: int) -> bool:
 
     File systems with whole seconds (their times end in nine zeros) get a coarser measure.
     """
-    if not entries:
-        return True
-    newest = max(max(map(itemgetter(field), entries)) for field in (_MTIME, _CTIME))
-    if newest + _COARSE_TICK_NS <= read_at_ns:
-        return True
-    for entry in entries:
+    clear = read_at_ns - _COARSE_TICK_NS
+    # Most are older than any tick; the others are looked at one by one.
+    young = [each for each in entries if each[_MTIME] > clear or each[_CTIME] > clear]
+    for entry in young:
         tick = _FINE_TICK_NS if entry.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
         if entry.kind is Kind.FILE and max(entry.mtime_ns, entry.ctime_ns) + tick > read_at_ns:
             return False
