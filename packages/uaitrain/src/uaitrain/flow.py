@@ -224,7 +224,7 @@ def _pack(
                 reporter.progress,
             )
         for each in attachments:
-            log.line(f"attached to {target}: {each}")
+            log.line(f"attached to {target}: {each} {each.digest}")
     return PackResult(
         prepared.inventory,
         prepared.findings,

@@ -320,4 +320,4 @@ def test_at_a_terminal_the_password_is_asked_for_and_not_shown(
 
     assert process.returncode == 0, shown
     assert KEY_PASSWORD.encode() not in shown
-    assert b"signature, for cosign 2 sha256:" in shown
+    assert b"signature for cosign 2 (" in shown

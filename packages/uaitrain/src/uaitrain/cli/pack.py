@@ -160,8 +160,9 @@ def show(spec: TrainSpec, result: PackResult, console: Console, *, as_json: bool
     references = {CPU: spec.target.cpu, GPU: spec.target.gpu}
     for accelerator, report in result.places:
         console.note(f"{accelerator} image {references[accelerator]} -> {report.place}: {report}")
-    for attachment in result.attachments:
-        console.note(f"attached to {spec.target.gpu}: {attachment}")
+    if result.attachments:
+        attached = ", ".join(str(each) for each in result.attachments)
+        console.note(f"attached to {spec.target.gpu}: {attached}")
     console.note(f"the commands are also in {result.commands_file}")
     sys.stdout.flush()
     console.out(text(result.commands).rstrip("\n"))

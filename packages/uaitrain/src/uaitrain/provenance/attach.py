@@ -66,9 +66,9 @@ class Attachment:
     unchanged: bool
 
     def __str__(self) -> str:
-        """One line for people and for the log."""
+        """For people: what it is and what it took."""
         how = "there already" if self.unchanged else f"{human_bytes(self.sent)} sent"
-        return f"{self.kind} {self.digest}: {how}"
+        return f"{self.kind} ({how})"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ def attach(
     try:
         for step in _plan(wanted, spec, pushed, registry, progress):
             kind = step.kind
+            task = progress.start(f"attach the {kind}")
             done = step.put()
+            task.done("there already" if done.unchanged else "")
             found.append(Attachment(kind, done.digest, done.sent, done.unchanged))
     except UaitrainError as error:
         raise type(error)(
@@ -128,7 +130,9 @@ def _plan(
         inventory = look(pushed, progress)
         ours = sbom.Named(name, image.digest)
         base = sbom.Named(_base_name(pushed.base), pushed.base.digest)
+        task = progress.start("write the SBOM")
         document = sbom.render(ours, base, inventory, image.config["created"])
+        task.done()
         predicate = statement.provenance(spec, _inputs(spec, str(base.purl), pushed, inventory))
         about_build = statement.statement(name, image.digest, statement.SLSA_TYPE, predicate)
         about_parts = statement.statement(
@@ -172,7 +176,7 @@ def _signatures(
         bundle = signatures.bundle(image.descriptor, signer, signed, predicate_type)
         yield _Step(kind, partial(referrers.attach, registry, repository, bundle))
         yield _Step(
-            f"{kind}, for cosign 2",
+            f"{kind} for cosign 2",
             partial(
                 signatures.attach_envelope,
                 registry,
@@ -188,7 +192,7 @@ def _signatures(
     yield _Step("signature", partial(referrers.attach, registry, repository, bundle))
     payload = signatures.payload(name, image.digest)
     yield _Step(
-        "signature, for cosign 2",
+        "signature for cosign 2",
         partial(signatures.attach_signature, registry, repository, signer, payload, image.digest),
     )
 
