@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from support.fault_proxy import Fault, FaultProxy, running_fault_proxy
-from support.images import at, client, image, noise, tar_layer
+from support.images import QUICK, at, client, image, noise, tar_layer
 from support.registry import RunningRegistry
 from uaitrain.oci.descriptor import Platform
 from uaitrain.oci.image import Image
@@ -62,6 +62,15 @@ def test_blobs_under_another_tag_take_one_request_each(registry: RunningRegistry
     assert {layer.outcome for layer in report.layers} == {EXISTING}
     assert report.sent == 0
     assert _methods(proxy) == [f"GET {TAG}", *["POST"] * 3, f"PUT {TAG}"]
+
+
+def test_a_registry_that_breaks_over_mounts_is_spared_them(registry: RunningRegistry) -> None:
+    broken = Fault("^POST .*mount=", 99, status=500)
+    with running_fault_proxy(registry.host, broken) as proxy:
+        push_image(client(proxy.host), image(), at(proxy.host), parallel=1)
+
+    assert proxy.count("^POST .*mount=") == QUICK.attempts
+    assert proxy.count("^POST") == QUICK.attempts + 3
 
 
 def test_a_large_blob_is_asked_for_where_nothing_is_mounted(registry: RunningRegistry) -> None:

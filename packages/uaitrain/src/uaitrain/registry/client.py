@@ -65,6 +65,8 @@ class Registry:
         self.host = host
         self.transport = transport
         self.uploads = uploads
+        self.mounts = True
+        """Whether it has not yet refused a mount from the repository itself."""
         self._auth = authorizer
         self._api = api_host(host)
         self._wide: set[str] = set()

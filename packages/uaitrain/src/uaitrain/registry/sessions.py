@@ -26,7 +26,7 @@ from uaitrain.errors import RegistryError, UaitrainError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.registry.client import PUSH, Registry, scope_for_mount
-from uaitrain.registry.failures import TransientError
+from uaitrain.registry.failures import SilentError, UnreachableError
 from uaitrain.values import dataclass
 
 REMEMBERED_BYTES = 8 << 20
@@ -52,15 +52,15 @@ def begin(
     The repository may be the same one: then it is the question whether the blob is there, and the
     start of an upload where it is not, in one request. None: it is there, nothing is to be sent.
     """
-    if mount:
+    if mount and (registry.mounts or mount[1] != repository):
         try:
             return _begin(registry, repository, mount)
-        except TransientError:
+        except (SilentError, UnreachableError):
             raise
         except RegistryError:
             # Refused, for what reason ever: what cannot be mounted is sent. If this login may
-            # not push at all, the next request says so.
-            pass
+            # not push at all, or the registry is broken, the next request says so.
+            registry.mounts = registry.mounts and mount[1] != repository
     return _begin(registry, repository, None)
 
 
