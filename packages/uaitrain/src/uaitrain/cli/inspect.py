@@ -37,7 +37,7 @@ examples:
   uaitrain inspect registry.example.com/team/mnist:v1
   uaitrain inspect registry.example.com/team/mnist:v1 --files
   uaitrain inspect registry.example.com/team/mnist:v1 --diff registry.example.com/team/mnist:v2
-  uaitrain inspect mnist:v1-cpu --diff oci:uaitrain_images:mnist:v2-cpu --patch
+  uaitrain inspect mnist-cpu:v1 --diff oci:uaitrain_images:mnist-cpu:v2 --patch
 
 With --diff the exit code is 0 where the images hold the same, 1 where something differs.
 Layers that both images have are not read. A file that lies over one of a shared layer is
