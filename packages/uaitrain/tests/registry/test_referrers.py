@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
+from support.cosign import program_of
 from support.fault_proxy import Fault, running_fault_proxy
 from support.images import at, client, image
 from support.referrers_api import running_referrers_api
@@ -64,6 +66,28 @@ def test_without_the_api_a_tag_lists_what_is_attached(registry: RunningRegistry)
             "size": subject.size,
         },
         "annotations": {"about": "one"},
+    }
+
+
+def test_oras_finds_what_is_attached(registry: RunningRegistry) -> None:
+    own = client(registry.host)
+    subject = _pushed(own)
+    made = [_about(subject, "one"), _about(subject, "two")]
+    for artifact in made:
+        attach(own, REPOSITORY, artifact)
+
+    oras = program_of("oras", "sid")
+    image = f"{registry.host}/{REPOSITORY}@{subject.digest}"
+    done = subprocess.run(
+        [oras, "discover", "--plain-http", "--format", "json", image],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    listed = json.loads(done.stdout)["referrers"]
+    assert {(each["digest"], each["artifactType"]) for each in listed} == {
+        (artifact.digest, KIND) for artifact in made
     }
 
 

@@ -42,12 +42,16 @@ class Cosign:
         return self.run(command, *words, "--key", str(key), *trusting, reference)
 
 
-def cosign_of(suite: str) -> Cosign:
-    """Fetched through apt and verified, the first time that a test needs it."""
+def program_of(name: str, suite: str) -> Path:
+    """A program of another Debian, fetched through apt and verified when it is first needed."""
     tool = REPOSITORY / "scripts" / "sid-tool"
-    done = subprocess.run([tool, "cosign", suite], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool, name, suite], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return Cosign(Path(done.stdout.strip()))
+    return Path(done.stdout.strip())
+
+
+def cosign_of(suite: str) -> Cosign:
+    return Cosign(program_of("cosign", suite))
 
 
 @pytest.fixture(scope="session", params=SUITES)
