@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +17,6 @@ _PROGRAMS = {
     "docker client": ["docker", "--version"],
     "docker engine": ["docker", "version", "--format", "{{.Server.Version}}"],
     "registry": ["docker-registry", "--version"],
-    "buildah": ["buildah", "--version"],
 }
 _PACKAGES = ("uaitrain", "isal")
 
@@ -36,8 +36,22 @@ def facts(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def load() -> float:
-    """The load average of the last minute: at the start it should be near 0."""
+    """The load average of the last minute, our own included."""
     return round(os.getloadavg()[0], 2)
+
+
+def busy(seconds: float = 0.5) -> float:
+    """How many cores somebody else keeps busy: we only wait so long. It should be near 0."""
+    before, began = _worked(), time.monotonic()
+    time.sleep(seconds)
+    return round((_worked() - before) / (time.monotonic() - began), 2)
+
+
+def _worked() -> float:
+    """Seconds of processor time of all that runs here, since the start (proc_stat(5))."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _waiting, irq, softirq, _stolen = map(int, words)
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _cpu() -> str:

@@ -1,16 +1,18 @@
-"""What was measured, as JSON and as a Markdown table."""
+"""What was measured, as rows for JSON and as Markdown."""
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 CASES = ("first", "unchanged", "edited")
 OURS = "uaitrain"
+README_BEGIN = "<!-- bench:begin -->\n"
+README_END = "<!-- bench:end -->"
 
 
 @dataclass
@@ -46,7 +48,43 @@ def write(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def readme(document: Mapping[str, Any]) -> str:
+    """The part of README.md between its marks: the table, and on what it was made."""
+    machine = document["machine"]
+    works = (f"{work}: {_often(document['rows'], work)}" for work in _works(document["rows"]))
+    facts = [
+        f"Measured on {machine['date'].split()[0]}: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB of memory, {machine['system']}.",
+        f"Rounds: {'; '.join(works)}.",
+        f"Tools: {'; '.join(f'{name}: {what}' for name, what in document['tools'].items())}.",
+    ]
+    if document["missing"]:
+        missing = (f"{name}: {why}" for name, why in document["missing"].items())
+        facts.append(f"Not measured: {'; '.join(missing)}.")
+    facts += document.get("remarks", [])
+    return f"{table(document['rows'])}\n\n{' '.join(facts)}\n"
+
+
+def into_readme(path: Path, document: Mapping[str, Any]) -> None:
+    """Put :func:`readme` between the marks of the file."""
+    before, begin, rest = path.read_text().partition(README_BEGIN)
+    _, end, after = rest.partition(README_END)
+    path.write_text(f"{before}{begin}{readme(document)}{end}{after}")
+
+
+def _works(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["work"] for row in rows))
+
+
+def _often(rows: Sequence[Mapping[str, Any]], work: str) -> str:
+    """How many samples a cell has, and which tools have another number of them."""
+    counts = {row["tool"]: len(row["seconds"]) for row in rows if row["work"] == work}
+    usual = max(counts.values())
+    others = [f"{tool} {count}" for tool, count in counts.items() if count != usual]
+    return f"{usual}" + (f" ({', '.join(others)})" if others else "")
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line for each work and case: our seconds, then each tool's and how often ours fits in."""
     tools = list(dict.fromkeys(row["tool"] for row in rows))
     cells = {(row["work"], row["case"], row["tool"]): row for row in rows}
@@ -60,7 +98,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(row: dict[str, Any] | None, tool: str) -> str:
+def _cell(row: Mapping[str, Any] | None, tool: str) -> str:
     if row is None:
         return "–"
     seconds = f"{row['median']:.2f} s" if row["median"] < 10 else f"{row['median']:.1f} s"

@@ -1,5 +1,6 @@
 """Who packs: our command and the other tools, each as command lines for the same work.
 
+What Debian 12 lacks comes out of another Debian's package (``scripts/sid-tool``), TorchX from PyPI.
 A tool is made for one registry that holds only the base. ``prepare`` brings it to the state of
 "first": the base at hand, nothing of the work known. What is timed is ``commands`` alone.
 """
@@ -15,13 +16,17 @@ import venv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import uaitrain as uaitrain_package
 from works import Work
 
+Pipeline = list[list[str]]
+
 REPOSITORY = "bench/job"
 BASE = "base:1"
 _HERE = Path(__file__).resolve().parent
+_SID_TOOL = _HERE.parent / "scripts" / "sid-tool"
 _DOCKERFILE = "FROM {base}\nWORKDIR /data\nCOPY . /data/\n"
 
 
@@ -44,10 +49,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Tool:
-    """``commands`` run in the work's folder, one after the other; ``prepare`` runs untimed."""
+    """``commands`` run in the work's folder, one after the other; ``prepare`` runs untimed.
+
+    A command is a pipeline: one program, or several of which each feeds the next.
+    """
 
     name: str
-    commands: Callable[[Place, Work], list[list[str]]]
+    commands: Callable[[Place, Work], list[Pipeline]]
     prepare: Callable[[Place, Work], list[list[str]]]
     environment: Mapping[str, str] = field(default_factory=dict)
     remark: str = ""
@@ -59,16 +67,62 @@ class NotHereError(Exception):
 
 def call(words: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
     """Standard output and error; raises CalledProcessError with both."""
-    return subprocess.run(
-        words,
-        env=os.environ | environment,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=True,
-    ).stdout
+    return pipe([list(words)], environment, folder)
+
+
+def pipe(pipeline: Pipeline, environment: Mapping[str, str], folder: Path) -> str:
+    """What its last program wrote to both outputs; raises CalledProcessError for any that failed.
+
+    No shell is in between, whose start would count.
+    """
+    before: IO[bytes] | int = subprocess.DEVNULL
+    feeders = []
+    for words in pipeline[:-1]:
+        feeder = subprocess.Popen(
+            words,
+            env=os.environ | environment,
+            cwd=folder,
+            stdin=before,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert feeder.stdout
+        feeders.append(feeder)
+        before = feeder.stdout
+    try:
+        done = subprocess.run(
+            pipeline[-1],
+            env=os.environ | environment,
+            cwd=folder,
+            stdin=before,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+        )
+    finally:
+        for feeder in feeders:
+            assert feeder.stdout
+            # One whose reader is gone ends by that.
+            feeder.stdout.close()
+            feeder.wait()
+    for feeder, words in zip(feeders, pipeline, strict=False):
+        if feeder.returncode:
+            raise subprocess.CalledProcessError(feeder.returncode, words, done.stdout)
+    return done.stdout
+
+
+def _from_debian(name: str, suite: str) -> tuple[str, str]:
+    """A program's path and where it is from. Raises NotHereError."""
+    if here := shutil.which(name):
+        return here, "this machine's"
+    try:
+        found = subprocess.run(
+            [str(_SID_TOOL), name, suite], capture_output=True, text=True, check=True
+        )
+    except subprocess.CalledProcessError as error:
+        raise NotHereError(error.stderr.strip().splitlines()[-1]) from None
+    return found.stdout.strip(), f"Debian {suite}'s"
 
 
 def _dockerfile(place: Place, work: Work) -> str:
@@ -82,9 +136,9 @@ def uaitrain(scratch: Path) -> Tool:
     # As an installed package has it; a checkout whose user forbids writing it has not.
     compileall.compile_dir(Path(uaitrain_package.__file__).parent, quiet=2)
 
-    def commands(place: Place, work: Work) -> list[list[str]]:
+    def commands(place: Place, work: Work) -> list[Pipeline]:
         words = [program, "pack", "--push", "--no-load", "--solver", "/data/solver.prototxt"]
-        return [[*words, "--image", place.target, *_bases(place)]]
+        return [[[*words, "--image", place.target, *_bases(place)]]]
 
     def prepare(place: Place, work: Work) -> list[list[str]]:
         shutil.rmtree(scratch / "cache", ignore_errors=True)
@@ -102,35 +156,50 @@ def _bases(place: Place) -> list[str]:
 
 
 def docker(scratch: Path) -> Tool:
+    program = _docker_client()
+    version = call([program, "--version"], {}, scratch).strip()
+    environment = {"DOCKER_BUILDKIT": "0"}
+    return _docker(
+        "docker", [program, "build"], program, environment, f"classic builder, {version}"
+    )
+
+
+def _docker_client() -> str:
     program = shutil.which("docker")
     if not program:
         raise NotHereError("no docker client")
-    return _docker("docker", program, "0", "classic builder")
+    return program
 
 
 def buildkit(scratch: Path) -> Tool:
-    """BuildKit through buildx, or through a client that still speaks to the engine's own."""
-    folder = scratch / "probe"
-    folder.mkdir()
-    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    clients = [Path(entry) / "docker" for entry in os.environ["PATH"].split(":")]
-    for client in dict.fromkeys(path for path in clients if os.access(path, os.X_OK)):
-        try:
-            call([str(client), "build", "-q", "."], {"DOCKER_BUILDKIT": "1"}, folder)
-        except subprocess.CalledProcessError:
-            continue
-        version = call([str(client), "--version"], {}, folder).split(",")[0].lower()
-        return _docker("buildkit", str(client), "1", f"client: {version}")
-    raise NotHereError("no docker client here can reach BuildKit (install docker-buildx)")
+    """The engine's own BuildKit through buildx."""
+    program = _docker_client()
+    plugin, origin = _from_debian("docker-buildx", "trixie")
+    plugins = scratch / "cli-plugins"
+    plugins.mkdir()
+    (plugins / "docker-buildx").symlink_to(plugin)
+    (scratch / "config.json").write_text("{}")
+    environment = {"DOCKER_CONFIG": str(scratch)}
+    (scratch / "probe").mkdir()
+    (scratch / "probe" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    build = [program, "buildx", "build"]
+    try:
+        call([*build, "-q", "."], environment, scratch / "probe")
+        version = call([program, "buildx", "version"], environment, scratch).split()[1]
+    except subprocess.CalledProcessError as error:
+        raise NotHereError(f"buildx does not build: {error.output.strip()[-300:]}") from None
+    return _docker("buildkit", build, program, environment, f"{origin} buildx {version}")
 
 
-def _docker(name: str, program: str, builder: str, remark: str) -> Tool:
-    def commands(place: Place, work: Work) -> list[list[str]]:
+def _docker(
+    name: str, build: list[str], program: str, environment: Mapping[str, str], remark: str
+) -> Tool:
+    def commands(place: Place, work: Work) -> list[Pipeline]:
         file = _dockerfile(place, work)
-        build = [program, "build", "-q", "-t", place.target, "-f", file, "code"]
-        return [build, [program, "push", "-q", place.target]]
+        make = [*build, "-q", "-t", place.target, "-f", file, "code"]
+        return [[make], [[program, "push", "-q", place.target]]]
 
-    return Tool(name, commands, _empty_engine(program), {"DOCKER_BUILDKIT": builder}, remark)
+    return Tool(name, commands, _empty_engine(program), environment, remark)
 
 
 def _empty_engine(program: str) -> Callable[[Place, Work], list[list[str]]]:
@@ -156,17 +225,19 @@ def buildah(scratch: Path) -> Tool:
     except subprocess.CalledProcessError as error:
         raise NotHereError(f"buildah does not run: {error.output.strip()}") from None
 
-    def commands(place: Place, work: Work) -> list[list[str]]:
+    version = call(["buildah", "--version"], {}, scratch).split("(")[0].strip()
+
+    def commands(place: Place, work: Work) -> list[Pipeline]:
         file = _dockerfile(place, work)
         build = ["bud", "-q", "--isolation", "chroot", "--layers", "--pull-never"]
         push = ["push", "-q", "--tls-verify=false", place.target, f"docker://{place.target}"]
-        return [[*start, *build, "-t", place.target, "-f", file, "code"], [*start, *push]]
+        return [[[*start, *build, "-t", place.target, "-f", file, "code"]], [[*start, *push]]]
 
     def prepare(place: Place, work: Work) -> list[list[str]]:
         remove = [*start, "rmi", "--all", "--force"]
         return [remove, [*start, "pull", "-q", "--tls-verify=false", place.base]]
 
-    return Tool("buildah", commands, prepare, {}, "rootful, overlay, --layers")
+    return Tool("buildah", commands, prepare, {}, f"{version}, rootful, overlay, --layers")
 
 
 def torchx(scratch: Path) -> Tool:
@@ -180,26 +251,46 @@ def torchx(scratch: Path) -> Tool:
     except subprocess.CalledProcessError as error:
         raise NotHereError(f"TorchX could not be installed: {error.output[-300:]}") from None
 
-    def commands(place: Place, work: Work) -> list[list[str]]:
+    def commands(place: Place, work: Work) -> list[Pipeline]:
         script = str(_HERE / "torchx_patch.py")
-        return [[program, script, place.base, str(work.code), f"{place.host}/{REPOSITORY}", "v1"]]
+        repository = f"{place.host}/{REPOSITORY}"
+        return [[[program, script, place.base, str(work.code), repository, "v1"]]]
 
-    client = shutil.which("docker") or "docker"
+    client = _docker_client()
     return Tool("torchx", commands, _empty_engine(client), {}, f"TorchX {version.strip()}")
 
 
 def crane(scratch: Path) -> Tool:
     """A tar of the folder, appended to the base in the registry."""
-    if not shutil.which("crane"):
-        raise NotHereError("no crane on this machine, and none in its Debian")
+    program, origin = _from_debian("crane", "sid")
 
-    def commands(place: Place, work: Work) -> list[list[str]]:
+    def commands(place: Place, work: Work) -> list[Pipeline]:
         archive = str(work.folder / "code.tar")
-        tar = ["tar", "-cf", archive, "--transform", "s,^code,data,", "code"]
-        append = ["crane", "append", "--insecure", "-b", place.base, "-f", archive]
-        return [tar, [*append, "-t", place.target]]
+        return [[_tar(archive)], [_append(program, place, archive)]]
 
-    return Tool("crane", commands, lambda place, work: [], {}, "tar, then crane append")
+    return Tool("crane", commands, _nothing, {}, f"tar, then {origin} crane append")
+
+
+def crane_pipe(scratch: Path) -> Tool:
+    """The same without a file in between."""
+    program, origin = _from_debian("crane", "sid")
+
+    def commands(place: Place, work: Work) -> list[Pipeline]:
+        return [[_tar("-"), _append(program, place, "-")]]
+
+    return Tool("crane-pipe", commands, _nothing, {}, f"tar piped into {origin} crane append")
+
+
+def _tar(archive: str) -> list[str]:
+    return ["tar", "-cf", archive, "--transform", "s,^code,data,", "code"]
+
+
+def _append(program: str, place: Place, archive: str) -> list[str]:
+    return [program, "append", "--insecure", "-b", place.base, "-f", archive, "-t", place.target]
+
+
+def _nothing(place: Place, work: Work) -> list[list[str]]:
+    return []
 
 
 TOOLS: Mapping[str, Callable[[Path], Tool]] = {
@@ -207,6 +298,7 @@ TOOLS: Mapping[str, Callable[[Path], Tool]] = {
     "docker": docker,
     "buildkit": buildkit,
     "buildah": buildah,
-    "crane": crane,
     "torchx": torchx,
+    "crane": crane,
+    "crane-pipe": crane_pipe,
 }
