@@ -12,6 +12,7 @@ faults. What has to hold after each schedule:
 - the command ended by itself within its bound, with success, one message, or as it was told;
 - no temporary file is left; those of a process that had no chance to clean up (SIGKILL) are gone
   after the next pack, once they are a day old;
+- no upload is remembered that has ended;
 - no password and no token is in any output or file.
 
 The time limits of the command are shortened (1 s of silence instead of 60, pauses of 20 to 100 ms
@@ -258,6 +259,8 @@ def meet(here: World, schedule: Schedule, *, aloud: bool = False) -> Outcome:
             wrong.append("it said that it had pushed, and the tag has the old image")
         if left := _leftovers(work):
             wrong.append(f"temporary files after the next pack: {left}")
+        if begun := [path.name for path in (work / "cache" / "uploads").glob("*")]:
+            wrong.append(f"uploads remembered after they ended: {begun}")
         wrong += _secrets(work, proxy, output + output_of_last)
         tag = {old: "old", new: "new"}.get(between, "wrong")
         return Outcome(EXPECTED.get(code, "wrong"), tag, seconds, wrong)
@@ -280,7 +283,7 @@ def _push(work: Path, proxy: FaultProxy, schedule: Schedule | None) -> tuple[int
     for name in ("cache", "tmp", "home"):
         (work / name).mkdir(exist_ok=True)
     environment = {
-        "PATH": os.environ["PATH"],
+        **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
         "HOME": str(work / "home"),
         "TMPDIR": str(work / "tmp"),
         "UAITRAIN_CACHE": str(work / "cache"),
