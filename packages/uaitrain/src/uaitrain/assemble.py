@@ -6,7 +6,7 @@ Label names: OCI image-spec, annotations.md; ours begin with ``dev.uaitrain.``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from uaitrain import __version__
 from uaitrain.errors import BaseError
@@ -14,6 +14,7 @@ from uaitrain.files.layers import FileLayer
 from uaitrain.frameworks import launcher
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.image import History, Image
+from uaitrain.origin import Origin
 from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
 from uaitrain.values import dataclass
 
@@ -21,6 +22,9 @@ MAX_LAYERS = 127
 """What Docker's overlay2 store can stack."""
 
 RUN_LABEL = "dev.uaitrain.run"
+DIRTY_LABEL = "dev.uaitrain.dirty"
+"""There, and ``true``, where the code is not what its commit says."""
+
 EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -62,14 +66,14 @@ def assemble(
     spec: TrainSpec,
     accelerator: str,
     runs: RunManifest,
-    created: str,
+    origin: Origin,
 ) -> Image:
     """The image of ``spec`` for ``accelerator`` on ``base``. Raises BaseError if too tall.
 
     Its entry point is the launcher. One that the base has is dropped: what it would do with a
     command is not known, and commands are to run as they are written.
 
-    ``created`` is an RFC 3339 time; nothing else here depends on when or where it is made.
+    Nothing here but ``origin`` depends on when or where it is made.
     """
     if len(base.image.layers) + len(layers) > MAX_LAYERS:
         raise BaseError(
@@ -78,21 +82,25 @@ def assemble(
             allowed=f"{MAX_LAYERS} layers together",
             next_step="choose a base with fewer layers",
         )
-    labels: Mapping[str, str] = {
+    labels: dict[str, str] = {
         "org.opencontainers.image.title": spec.target.image,
-        "org.opencontainers.image.created": created,
+        "org.opencontainers.image.created": origin.created,
         "org.opencontainers.image.base.name": base.name,
         "org.opencontainers.image.base.digest": base.digest,
         "dev.uaitrain.version": __version__,
         "dev.uaitrain.framework": str(spec.framework),
         "dev.uaitrain.accelerator": accelerator,
         RUN_LABEL: runs.to_json(),
-        **spec.labels,
     }
+    if origin.commit:
+        labels |= {"org.opencontainers.image.revision": origin.commit}
+    if origin.dirty:
+        labels |= {DIRTY_LABEL: "true"}
+    labels |= spec.labels
     history = [History(f"uaitrain pack: {layer.name}") for layer in layers]
     command = runs.cpu if accelerator == "cpu" else runs.gpu
     return (
-        base.image.configure(created=created)
+        base.image.configure(created=origin.created)
         .append(layers, history)
         .configure(
             working_dir=WORK_DIR,

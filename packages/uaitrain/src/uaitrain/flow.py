@@ -30,7 +30,7 @@ from uaitrain.oci.descriptor import DOCKER_MANIFEST, OCI_MANIFEST, Platform
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
-from uaitrain.origin import created_at, source_date_epoch
+from uaitrain.origin import origin_of, source_date_epoch
 from uaitrain.paths import cache_dir
 from uaitrain.preflight import (
     BaseFacts,
@@ -194,7 +194,8 @@ def _pack(
         layers = job_layers(spec, prepared.inventory, reporter.progress)
         layers = (*board_layers(spec, prepared.bases, reporter.progress, log), *layers)
         layers = (*mover_layers(spec, reporter.progress), *layers)
-    images = twins(spec, prepared.bases, layers, options.manifest_format)
+        under = package_layers(spec, prepared.bases, options, reporter.progress)
+    images = twins(spec, prepared.bases, layers, options.manifest_format, under)
     engine = destinations.find_engine(options)
     places: list[Place] = []
     with log.phase("local images"):
@@ -230,7 +231,7 @@ def _pack(
         prepared.findings,
         images,
         prepared.bases,
-        layers,
+        (*{each.diff_id: each for made in under.values() for each in made}.values(), *layers),
         tuple(places),
         commands,
         commands_file,
@@ -302,19 +303,40 @@ def mover_layers(spec: TrainSpec, progress: Progress) -> tuple[FileLayer, ...]:
     return build_layers(folder, plans, LayerCache(cache_dir() / "layers"), progress)
 
 
+def package_layers(
+    spec: TrainSpec,
+    bases: Mapping[str, ResolvedBase],
+    options: PackOptions,
+    progress: Progress,
+) -> Mapping[str, tuple[FileLayer, ...]]:
+    """The packages that the job needs beyond its bases, for each of them."""
+    if spec.packages is None:
+        return {}
+    from uaitrain.packages.layers import Installing, Target
+    from uaitrain.packages.layers import package_layers as made
+
+    targets = {
+        accelerator: Target.of(base, spec.bases[accelerator].python)
+        for accelerator, base in bases.items()
+    }
+    return made(Installing(spec.packages, progress, options.engine), targets)
+
+
 def twins(
     spec: TrainSpec,
     bases: Mapping[str, ResolvedBase],
     layers: tuple[FileLayer, ...],
     manifest_format: str = "",
+    under: Mapping[str, tuple[FileLayer, ...]] | None = None,
 ) -> Mapping[str, Image]:
-    """The CPU and the GPU image: the same layers on two bases."""
+    """The CPU and the GPU image: the same layers on two bases; ``under`` lies between them."""
     runs = RunManifest(deploy_argv(spec), run_argv(spec, CPU), run_argv(spec, GPU))
-    created = created_at(spec.code)
+    origin = origin_of(spec.code)
     images = {}
     for accelerator, base in bases.items():
+        own = (*(under or {}).get(accelerator, ()), *layers)
         image = assemble(
-            Base(base.image, base.name, base.digest), layers, spec, accelerator, runs, created
+            Base(base.image, base.name, base.digest), own, spec, accelerator, runs, origin
         )
         if manifest_format:
             image = image.with_media_type(MANIFEST_FORMATS[manifest_format])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from uaitrain.assemble import RUN_LABEL
+from uaitrain.assemble import DIRTY_LABEL, RUN_LABEL
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.image import Image
 from uaitrain.values import dataclass
@@ -68,7 +68,7 @@ def summarize(image: Image) -> Summary:
         told(f"{_ANNOTATION}base.name"),
         told(f"{_ANNOTATION}base.digest"),
         told(f"{_ANNOTATION}revision"),
-        told("dev.uaitrain.dirty") == "true",
+        told(DIRTY_LABEL) == "true",
         _commands(labels.get(RUN_LABEL, "")),
         _layers(image),
     )
