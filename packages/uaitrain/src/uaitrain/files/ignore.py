@@ -40,6 +40,7 @@ DEFAULT_PATTERNS = (
     ".docker/",
     ".uaitrainignore",
     "/uaitrain.toml",
+    "/uaitrain.packages.lock",
     "uaitrain_cmd.txt",
     "uaitrain.log",
     "/uaitrain_images/",

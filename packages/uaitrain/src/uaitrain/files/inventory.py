@@ -56,7 +56,7 @@ else:
         module=__name__,
     )
 
-_KIND, _SIZE, _MTIME, _CTIME = 1, 2, 4, 5
+_KIND, _SIZE = 1, 2
 """Where they stand in an entry."""
 
 _FINE_TICK_NS = 50_000_000
@@ -117,7 +117,7 @@ def is_settled(entries: Sequence[Entry], read_at_ns: int) -> bool:
     """
     clear = read_at_ns - _COARSE_TICK_NS
     # Most are older than any tick; the others are looked at one by one.
-    young = [each for each in entries if each[_MTIME] > clear or each[_CTIME] > clear]
+    young = [each for each in entries if each.mtime_ns > clear or each.ctime_ns > clear]
     for entry in young:
         tick = _FINE_TICK_NS if entry.ctime_ns % 1_000_000_000 else _COARSE_TICK_NS
         if entry.kind is Kind.FILE and max(entry.mtime_ns, entry.ctime_ns) + tick > read_at_ns:
