@@ -31,6 +31,7 @@ from uaitrain.spec import (
     Target,
     TrainSpec,
 )
+from uaitrain.values import replace
 
 FILE_NAME = "uaitrain.toml"
 LOCK_FILES = ("uaitrain.lock", "uaitrain.packages.lock")
@@ -74,6 +75,17 @@ SETTINGS = (
         TEXT,
         "WHEN",
     ),
+    Setting("packages.pip", "--pip", "a Python package, such as nltk==3.9.1", (), LIST, "SPEC"),
+    Setting(
+        "packages.requirements",
+        "--requirements",
+        "requirements or lock file; its digests are held",
+        "",
+        PATH,
+        "FILE",
+    ),
+    Setting("packages.sdist", "--sdist", "a Python package that has no wheels", (), LIST, "SPEC"),
+    Setting("packages.apt", "--apt", "a Debian package", (), LIST, "NAME"),
 )
 
 
@@ -164,11 +176,18 @@ def spec_from(arguments: argparse.Namespace) -> TrainSpec:
     for setting in (*SETTINGS, *SHIP_SETTINGS):
         flag = getattr(arguments, f"spec_{setting.destination}", None)
         value = flag if flag is not None else values.get(setting.key, setting.default)
-        if setting.kind == PATH:
+        if setting.kind == PATH and value:
             origin = Path.cwd() if flag is not None else folder
             value = absolute(origin, value)
         resolved[setting.key] = value
-    return _judge(resolved)
+    spec = _judge(resolved)
+    if not any(resolved[setting.key] for setting in SETTINGS if setting.table == "packages"):
+        return spec
+    from uaitrain import package_settings
+
+    upgrade = getattr(arguments, "upgrade_packages", False)
+    found = package_settings.judge(resolved, folder / LOCK_FILES[1], upgrade=upgrade)
+    return replace(spec, packages=found)
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -8,11 +8,14 @@ trusts it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uaitrain.oci.reference import Reference
 from uaitrain.secret import Secret
 from uaitrain.values import dataclass, field
+
+if TYPE_CHECKING:
+    from uaitrain.package_settings import Packages
 
 CPU = "cpu"
 GPU = "gpu"
@@ -118,6 +121,7 @@ class TrainSpec:
     sees them (relative ones against ``/data``). ``arguments`` are appended as they are.
     ``board`` is whether the images get TensorBoard's writer: ``auto``, ``on`` or ``off``.
     ``ship`` has the settings of :mod:`uaitrain.ship_settings` by their keys, complete.
+    ``packages`` is what it needs beyond its base, None for nothing.
     """
 
     framework: Framework
@@ -139,3 +143,4 @@ class TrainSpec:
     board: str = BOARD_AUTO
     labels: dict[str, str] = field(default_factory=dict)
     ship: dict[str, Any] = field(default_factory=dict)
+    packages: Packages | None = None

@@ -74,7 +74,7 @@ def test_an_index_with_other_bytes_under_the_name_is_refused(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
 
-    with pytest.raises(BaseError, match="not the one that the recipe's list names by digest"):
+    with pytest.raises(BaseError, match="not the one that the list names by digest"):
         board_file.fetch(Silent())
 
     assert board_file.archive() is None

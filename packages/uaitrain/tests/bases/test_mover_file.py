@@ -45,7 +45,7 @@ def test_an_index_with_other_bytes_under_the_name_is_refused(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
 
-    with pytest.raises(BaseError, match="not the one that the recipe's list names by digest"):
+    with pytest.raises(BaseError, match="not the one that the list names by digest"):
         mover_file.fetch(Silent())
 
     found = [name for _, _, names in os.walk(os.environ["UAITRAIN_CACHE"]) for name in names]

@@ -153,7 +153,7 @@ def test_a_package_that_is_not_the_listed_one_is_refused(
     cache: Path, lock: str, tmp_path: Path
 ) -> None:
     wrong = lock[:-7] + "abcdef\n"
-    with pytest.raises(BaseError, match="not the one that the recipe's list names by digest"):
+    with pytest.raises(BaseError, match="not the one that the list names by digest"):
         _build(wrong, engine_wheel(tmp_path, "hello"))
 
     assert Store.default().list() == ()

@@ -184,6 +184,8 @@ def _watched_paths(spec: TrainSpec, options: PackOptions) -> Iterator[str]:
     yield from map(str, sorted((_PACKAGE / "bases" / "recipes").glob("*.lock")))
     for file in options.settings_files:
         yield str(file)
+    if spec.packages and spec.packages.requirements:
+        yield str(spec.packages.requirements)
     yield str(paths.config_dir() / "catalogue.toml")
     yield str(default_path() / "index.json")
     yield str(paths.cache_dir() / "board")

@@ -63,7 +63,7 @@ def _look(image: Image) -> str | None:
     import zlib
 
     try:
-        found = _resolve(_programs(image), PROGRAM)
+        found = _resolve(files_of(image), PROGRAM)
     except (tarfile.TarError, zlib.error, EOFError, OSError, UaitrainError):
         return None
     try:
@@ -75,8 +75,11 @@ def _look(image: Image) -> str | None:
     return found
 
 
-def _programs(image: Image) -> dict[str, str]:
-    """Every file or link of the image: a link's target, or empty for a file."""
+def files_of(image: Image) -> dict[str, str]:
+    """Every file or link of an image that is here: a link's target, or empty for a file.
+
+    Raises what ``tarfile`` and the decompressor raise for broken layers.
+    """
     tree: dict[str, str] = {}
     for layer in image.layers:
         hidden: list[str] = []

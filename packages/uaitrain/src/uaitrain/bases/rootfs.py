@@ -88,7 +88,8 @@ def write_layer(tree: Path, recipe: Recipe, target: Path, task: Task) -> tuple[B
         with tarfile.open(tree, "r:") as source, target.open("wb") as file:
             members = {_plain(m.name): m for m in source if _plain(m.name)}
             packing = Packing(file)
-            for info, data in _entries(source, members, recipe):
+            names = selected(members, recipe)
+            for info, data in _entries(source, members, names, recipe.links):
                 packing.add(info, data)
                 task.advance(info.size)
             descriptor, diff_id = packing.finish()
@@ -124,6 +125,47 @@ def write_files(
     except OSError as error:
         raise storage_error(error, target) from None
     return BlobLayer(diff_id, descriptor, lambda: target.open("rb"))
+
+
+def write_part(
+    tree: Path, names: Iterable[str], gone: Iterable[str], target: Path, task: Task
+) -> BlobLayer:
+    """The gzipped layer ``target`` of the entries ``names`` of the tar ``tree``, with the folders
+    above them as they are there; ``gone`` are paths of lower layers that are there no more.
+
+    Raises BaseError for a broken tar, StorageError when the disk fails.
+    """
+    try:
+        _check_end(tree)
+        with tarfile.open(tree, "r:") as source, target.open("wb") as file:
+            members = {_plain(m.name): m for m in source if _plain(m.name)}
+            kept = {name for name in names if name in members}
+            every = sorted(kept.union(*map(_above, [*kept, *gone])) & set(members), key=str.encode)
+            packing = Packing(file)
+            for info, data in _entries(source, members, every, {}):
+                packing.add(info, data)
+                task.advance(info.size)
+            for name in sorted(gone, key=str.encode):
+                folder, _, last = name.rpartition("/")
+                # A whiteout (OCI image-spec, layer.md).
+                hidden = f"{folder}/.wh.{last}" if folder else f".wh.{last}"
+                packing.add(_plain_entry(hidden, tarfile.REGTYPE, 0o644), None)
+            descriptor, diff_id = packing.finish()
+    except tarfile.TarError as error:
+        raise BaseError(f"the container's archive is broken: {error}") from None
+    except OSError as error:
+        raise storage_error(error, target) from None
+    return BlobLayer(diff_id, descriptor, lambda: target.open("rb"))
+
+
+def leftover(name: str) -> bool:
+    """Whether a path is what building leaves behind by accident."""
+    return bool(_pattern(_LEFTOVERS).match(name))
+
+
+def _above(name: str) -> Iterator[str]:
+    while name := name.rpartition("/")[0]:
+        yield name
 
 
 def _with_folders(names: Iterable[str], there: Container[str]) -> list[str]:
@@ -201,12 +243,15 @@ def selected(names: Mapping[str, object], recipe: Recipe) -> list[str]:
 
 
 def _entries(
-    source: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], recipe: Recipe
+    source: tarfile.TarFile,
+    members: Mapping[str, tarfile.TarInfo],
+    names: Iterable[str],
+    links: Mapping[str, str],
 ) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
     first_name: dict[str, str] = {}
-    for name in selected(members, recipe):
-        if name in recipe.links:
-            yield _symlink(name, recipe.links[name]), None
+    for name in names:
+        if name in links:
+            yield _symlink(name, links[name]), None
             continue
         member = members[name]
         if not (member.isreg() or member.islnk()):

@@ -116,7 +116,7 @@ def _platforms() -> list[str]:
 
 def _pip(words: Sequence[str], log: Path) -> None:
     """Run pip; what it says goes to ``log``, its end into the error."""
-    program = _program()
+    program = pip_program()
     try:
         with log.open("wb") as said:
             code = subprocess.run(
@@ -136,13 +136,14 @@ def _pip(words: Sequence[str], log: Path) -> None:
         raise explain(words[0], text, log)
 
 
-def _program() -> list[str]:
+def pip_program() -> list[str]:
+    """How pip is called here. Raises BaseError where it is missing."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     found = shutil.which("pip3") or shutil.which("pip")
     if not found:
         raise BaseError(
-            "pip is missing: it downloads the Python packages of this base",
+            "pip is missing: it downloads Python packages",
             next_step="sudo apt-get install python3-pip",
         )
     return [found]
@@ -153,7 +154,7 @@ _CAUSES: tuple[tuple[str, type[UaitrainError], str, str], ...] = (
     (
         r"do not match the hashes",
         BaseError,
-        "a package is not the one that the recipe's list names by digest",
+        "a package is not the one that the list names by digest",
         "look at where pip finds its packages: pip config list",
     ),
     (

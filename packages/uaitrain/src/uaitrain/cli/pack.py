@@ -54,6 +54,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--push", action="store_true", help="push the GPU image")
     parser.add_argument(
+        "--upgrade-packages",
+        action="store_true",
+        help="choose the versions of packages.* anew, not those of uaitrain.packages.lock",
+    )
+    parser.add_argument(
         "--sbom",
         action="store_true",
         help="attach to the pushed image what is in it and what it was made from",
@@ -119,7 +124,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.note(line)
         return EXIT_OK
     settled = is_settled(result.inventory.entries, began)
-    if settled and not (wanted or arguments.json or console.has_warned):
+    if settled and not (
+        wanted or arguments.json or console.has_warned or arguments.upgrade_packages
+    ):
         from uaitrain.again.record import remember
 
         remember(sys.argv[1:], began, spec, options, result, told, speaks=not console.is_quiet)
