@@ -47,6 +47,20 @@ def test_the_number_of_layers_is_bounded_however_much_there_is() -> None:
     assert len(plan_layers(inventory(*many, *large), "data")) <= MAX_LARGE_LAYERS + 2 * MAX_BUNDLES
 
 
+def test_a_growing_folder_is_cut_anew_only_when_it_has_doubled() -> None:
+    """At every other step what was there stays in the layers in which it was."""
+    kept = []
+    before = plan_layers(inventory(*(file(f"{i:06d}", 1_000_000) for i in range(100))), "data")
+    for count in range(150, 1100, 50):
+        plans = plan_layers(inventory(*(file(f"{i:06d}", 1_000_000) for i in range(count))), "data")
+        same = {plan.entries for plan in before} & {plan.entries for plan in plans}
+        # The last one grows.
+        kept.append(len(same) >= len(before) - 1)
+        before = plans
+
+    assert kept.count(False) <= 4
+
+
 def test_every_entry_is_in_exactly_one_plan() -> None:
     entries = [file(f"d{i % 7}/{i}", i * 5_000) for i in range(5_000)]
     plans = plan_layers(inventory(*entries), "data")

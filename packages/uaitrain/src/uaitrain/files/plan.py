@@ -79,7 +79,10 @@ def plan_given(name: str, folder: str, file: str, data: bytes) -> LayerPlan:
 
 def _bundles(entries: list[Entry]) -> list[list[Entry]]:
     total = sum(entry.size for entry in entries)
-    grow = max(1, -(-total // (MAX_BUNDLES * BUNDLE_TARGET_BYTES // 2)))
+    # Doubled, not counted up: a folder that grows is cut anew once in a while, not every 120 MiB.
+    grow = 1
+    while total > grow * MAX_BUNDLES * BUNDLE_TARGET_BYTES // 2:
+        grow *= 2
     bundles: list[list[Entry]] = []
     current: list[Entry] = []
     size = 0
