@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,11 @@ from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.engines import Engine
+    from uaitrain.oci.layer import Layer
+    from uaitrain.registry.early import EarlyUploads
+
+EARLY_BYTES = 1 << 20
+"""A smaller layer is sent with the rest: threads of its own would take longer."""
 
 LAYOUT_FOLDER = "uaitrain_images"
 
@@ -128,10 +134,56 @@ def keep_gpu(
     return [(GPU, sink.put(image, spec.target.gpu, reporter.progress))]
 
 
-def push(spec: TrainSpec, registries: Registries, image: Image, reporter: Reporter) -> list[Place]:
+class EarlyPush:
+    """Layers of the GPU image on their way to the registry while others are being made.
+
+    Its parts are loaded when the first layer comes: a small pack has none that is worth it.
+    """
+
+    def __init__(
+        self, spec: TrainSpec, registries: Registries, reporter: Reporter, *, wanted: bool
+    ) -> None:
+        self._target, self._registries, self._reporter = spec.target.gpu, registries, reporter
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self.uploads: EarlyUploads | None = None
+
+    def __enter__(self) -> EarlyPush:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """What went wrong elsewhere ends the uploads too."""
+        if error is not None and self.uploads:
+            self.uploads.abandon()
+
+    def offer(self, layer: Layer) -> None:
+        """Take a layer that can be opened now, from any thread."""
+        if not self._wanted or layer.descriptor.size < EARLY_BYTES:
+            return
+        with self._lock:
+            self._begun().offer(layer)
+
+    def _begun(self) -> EarlyUploads:
+        if self.uploads is None:
+            from uaitrain.registry.early import EarlyUploads
+
+            registry = self._registries.connect(self._target.registry, self._target.repository)
+            registry.expect_push(self._target.repository)
+            self.uploads = EarlyUploads(registry, self._target.repository, self._reporter.progress)
+        return self.uploads
+
+
+def push(
+    spec: TrainSpec,
+    registries: Registries,
+    image: Image,
+    reporter: Reporter,
+    early: EarlyPush | None = None,
+) -> list[Place]:
     """Send the GPU image to the registry that the job names."""
     from uaitrain.sinks.registry import RegistrySink
 
     target = spec.target.gpu
-    sink = RegistrySink(registries.connect(target.registry, target.repository))
+    connection = registries.connect(target.registry, target.repository)
+    sink = RegistrySink(connection, early=early.uploads if early else None)
     return [(GPU, sink.put(image, target, reporter.progress))]

@@ -22,7 +22,7 @@ from uaitrain.destinations import PackOptions, Place, Reporter
 from uaitrain.errors import PreflightError, StorageError, UaitrainError, UsageError
 from uaitrain.files.cache import LayerCache
 from uaitrain.files.inventory import Inventory
-from uaitrain.files.layers import FileLayer, build_layers, folder_layers, given_layer
+from uaitrain.files.layers import FileLayer, Ready, build_layers, folder_layers, given_layer
 from uaitrain.files.plan import plan_layers
 from uaitrain.files.select import select
 from uaitrain.frameworks import launcher, stock
@@ -190,8 +190,23 @@ def _pack(
     registries = Registries(options.access)
     prepared = prepare(spec, registries, log, check=options.check, remember=True)
     _judge(prepared, reporter, log)
+    with destinations.EarlyPush(spec, registries, reporter, wanted=options.push) as early:
+        return _make(spec, options, prepared, registries, early, reporter, log, wanted)
+
+
+def _make(
+    spec: TrainSpec,
+    options: PackOptions,
+    prepared: Prepared,
+    registries: Registries,
+    early: destinations.EarlyPush,
+    reporter: Reporter,
+    log: RunLog,
+    wanted: Wanted | None,
+) -> PackResult:
+    """Both images from a job that was looked at, and each to its place."""
     with log.phase("layers"):
-        layers = job_layers(spec, prepared.inventory, reporter.progress)
+        layers = job_layers(spec, prepared.inventory, reporter.progress, early.offer)
         layers = (*board_layers(spec, prepared.bases, reporter.progress, log), *layers)
         layers = (*mover_layers(spec, reporter.progress), *layers)
         under = package_layers(spec, prepared.bases, options, reporter.progress)
@@ -203,7 +218,7 @@ def _pack(
     commands, commands_file = _write_commands(spec, options, engine)
     if options.push:
         with log.phase("push"):
-            places += destinations.push(spec, registries, images[GPU], reporter)
+            places += destinations.push(spec, registries, images[GPU], reporter, early)
     with log.phase("local images"):
         places += destinations.keep_gpu(
             spec, options, prepared.bases[GPU], images[GPU], engine, reporter
@@ -256,14 +271,16 @@ def _judge(prepared: Prepared, reporter: Reporter, log: RunLog) -> None:
         )
 
 
-def job_layers(spec: TrainSpec, inventory: Inventory, progress: Progress) -> tuple[FileLayer, ...]:
+def job_layers(
+    spec: TrainSpec, inventory: Inventory, progress: Progress, ready: Ready | None = None
+) -> tuple[FileLayer, ...]:
     """The layers that both images share: the launcher, the stock entry if the code has none, then
-    the code."""
+    the code, whose new layers are given to ``ready`` one by one."""
     cache = LayerCache(cache_dir() / "layers")
     first = launcher_layers(cache)
     mtime = source_date_epoch() or 0
     prefix = WORK_DIR.strip("/")
-    own = folder_layers(inventory, prefix, mtime, cache, progress)
+    own = folder_layers(inventory, prefix, mtime, cache, progress, ready)
     if not stock.is_needed(spec, inventory):
         return first + own
     entry = stock.inventory()

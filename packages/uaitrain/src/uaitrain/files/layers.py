@@ -50,10 +50,20 @@ class FileLayer:
         return as_file(gzip_stream(stream(self.root, self.plan())))
 
 
+Ready = Callable[[FileLayer], None]
+
+
 def folder_layers(
-    inventory: Inventory, prefix: str, mtime: int, cache: LayerCache, progress: Progress
+    inventory: Inventory,
+    prefix: str,
+    mtime: int,
+    cache: LayerCache,
+    progress: Progress,
+    ready: Ready | None = None,
 ) -> tuple[FileLayer, ...]:
     """The layers of everything in ``inventory``, under ``prefix`` in the image.
+
+    Each that has to be made is given to ``ready`` as soon as it can be opened, from any thread.
 
     An unchanged folder is known as a whole, by one record and without a plan.
     """
@@ -68,7 +78,7 @@ def folder_layers(
             FileLayer(inventory.root, name, facts, cache, True, lambda at=at: plans()[at])  # type: ignore[misc] # the default binds it
             for at, (name, facts) in enumerate(found)
         )
-    layers, are_settled = _build(inventory.root, plans(), cache, progress)
+    layers, are_settled = _build(inventory.root, plans(), cache, progress, ready)
     if are_settled:
         cache.remember(key, [(layer.name, layer.facts) for layer in layers])
     return layers
@@ -97,7 +107,11 @@ def build_layers(
 
 
 def _build(
-    root: Path, plans: Sequence[LayerPlan], cache: LayerCache, progress: Progress
+    root: Path,
+    plans: Sequence[LayerPlan],
+    cache: LayerCache,
+    progress: Progress,
+    ready: Ready | None = None,
 ) -> tuple[tuple[FileLayer, ...], bool]:
     """Also whether all of them are remembered now."""
     keys = [plan_key(plan) for plan in plans]
@@ -120,6 +134,8 @@ def _build(
                 cache.remember(keys[index], [(plan.name, made)])
             else:
                 are_settled = False
+            if ready:
+                ready(FileLayer(root, plan.name, made, cache, False, lambda: plan))
 
         _shared_by_two(build, new, stop)
         task.done()

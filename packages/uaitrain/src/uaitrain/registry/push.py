@@ -7,7 +7,7 @@ one's blobs need not be asked for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import BinaryIO
 
@@ -61,7 +61,7 @@ class PushReport:
 
 
 @dataclass(frozen=True)
-class _Blob:
+class Blob:
     """A blob to be there before the manifest; ``source`` is where it can be mounted from.
 
     Whether it is there already is ``asked``, unless the registry was found not to know.
@@ -80,8 +80,11 @@ def push_image(
     *,
     parallel: int = 4,
     progress: Progress | None = None,
+    early: Mapping[Digest, BlobReport] | None = None,
 ) -> PushReport:
     """Make ``reference`` name ``image``. If this raises, the tag is as it was.
+
+    ``early`` are blobs that were brought there already.
 
     Raises RegistryError and its kinds, StorageError (a layer is not what its digest says) and
     what a layer's stream raises.
@@ -101,13 +104,15 @@ def push_image(
         for d, blob in blobs.items()
         if d in known
     }
-    wanted = [blob for d, blob in blobs.items() if d not in known]
+    reports |= early or {}
+    wanted = [blob for d, blob in blobs.items() if d not in reports]
     reports |= _ensure(registry, repository, wanted, parallel, shown)
     if not unchanged:
         try:
             _put(registry, image, reference)
         except RegistryError as error:
-            believed = {d for d, report in reports.items() if report.outcome != UPLOADED}
+            sent = {d for d, report in reports.items() if report.outcome == UPLOADED}
+            believed = (set(reports) - sent) | set(early or ())
             missing = _missing(registry, repository, believed, error)
             if not missing:
                 raise
@@ -150,16 +155,16 @@ def _what_is_there(registry: Registry, reference: Reference) -> tuple[Digest | N
     return fetched.digest, {d.digest for d in (manifest.config, *manifest.layers)}
 
 
-def _blobs(registry: Registry, image: Image, repository: str) -> dict[Digest, _Blob]:
+def _blobs(registry: Registry, image: Image, repository: str) -> dict[Digest, Blob]:
     """Everything the manifest names, once each, the largest first."""
     found = {
-        layer.descriptor.digest: _Blob(
+        layer.descriptor.digest: Blob(
             layer.descriptor, layer.open, _mountable(registry, layer, repository)
         )
         for layer in image.layers
     }
     config = image.config_descriptor
-    found[config.digest] = _Blob(config, lambda: BytesIO(image.raw_config))
+    found[config.digest] = Blob(config, lambda: BytesIO(image.raw_config))
     return dict(sorted(found.items(), key=lambda item: -item[1].descriptor.size))
 
 
@@ -172,28 +177,35 @@ def _mountable(registry: Registry, layer: Layer, repository: str) -> str:
 def _ensure(
     registry: Registry,
     repository: str,
-    blobs: list[_Blob],
+    blobs: list[Blob],
     parallel: int,
     progress: Progress,
 ) -> dict[Digest, BlobReport]:
     """See to it that every blob is there; several at a time, the first error ends them all."""
 
-    def one(blob: _Blob, stop: Stop) -> BlobReport:
-        descriptor = blob.descriptor
-        stop.check()
-        began = time.monotonic()
-        task = progress.start(f"push {descriptor.digest[7:19]}", descriptor.size)
-        outcome, sent = _bring(registry, repository, blob, task, stop)
-        task.done("" if outcome == UPLOADED else outcome)
-        seconds = time.monotonic() - began
-        return BlobReport(descriptor.digest, descriptor.size, outcome, sent, seconds)
+    def one(blob: Blob, stop: Stop) -> BlobReport:
+        return bring(registry, repository, blob, progress, stop)
 
     reports = run_all(blobs, one, parallel) if blobs else []
     return {report.digest: report for report in reports}
 
 
+def bring(
+    registry: Registry, repository: str, blob: Blob, progress: Progress, stop: Stop
+) -> BlobReport:
+    """See to it that one blob is there. Raises StoppedError, and what :func:`push_image` does."""
+    descriptor = blob.descriptor
+    stop.check()
+    began = time.monotonic()
+    task = progress.start(f"push {descriptor.digest[7:19]}", descriptor.size)
+    outcome, sent = _bring(registry, repository, blob, task, stop)
+    task.done("" if outcome == UPLOADED else outcome)
+    seconds = time.monotonic() - began
+    return BlobReport(descriptor.digest, descriptor.size, outcome, sent, seconds)
+
+
 def _bring(
-    registry: Registry, repository: str, blob: _Blob, task: Task, stop: Stop
+    registry: Registry, repository: str, blob: Blob, task: Task, stop: Stop
 ) -> tuple[str, int]:
     from uaitrain.registry.sessions import begin, cancel, remembered
     from uaitrain.registry.upload import upload_blob

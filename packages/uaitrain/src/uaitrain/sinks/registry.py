@@ -12,6 +12,7 @@ from uaitrain.values import dataclass
 
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry
+    from uaitrain.registry.early import EarlyUploads
     from uaitrain.registry.push import PushReport
 
 
@@ -28,12 +29,19 @@ class RegistrySink:
 
     registry: Registry
     parallel: int = 4
+    early: EarlyUploads | None = None
+    """What was begun before there was an image."""
 
     def put(self, image: Image, reference: Reference, progress: Progress) -> RegistrySinkReport:
         from uaitrain.registry import push
 
         report = push.push_image(
-            self.registry, image, reference, parallel=self.parallel, progress=progress
+            self.registry,
+            image,
+            reference,
+            parallel=self.parallel,
+            progress=progress,
+            early=self.early.finish() if self.early else None,
         )
         outcomes = [layer.outcome for layer in report.layers]
         return RegistrySinkReport(
