@@ -58,7 +58,7 @@ class Pushed:
 
 @dataclass(frozen=True)
 class Attachment:
-    """One document in the registry; ``digest`` is its manifest's."""
+    """One document in the registry, as ``registry.referrers.Attached`` tells of it."""
 
     kind: str
     digest: str

@@ -114,9 +114,9 @@ def _add_layer(
     layer = Descriptor(media_type, digest_of(content), len(content), annotations)
     sent = 0
     for written in range(_ROUNDS):
-        digest, layers = _there(registry, repository, tag)
-        if digest and layer in layers:
-            return Attached(digest, sent, written == 0)
+        layers = _there(registry, repository, tag)
+        if layer in layers:
+            return Attached(layer.digest, sent, written == 0)
         config = _config([*layers, layer])
         sent += put_blob(registry, repository, media_type, content)
         sent += put_blob(registry, repository, OCI_CONFIG, config)
@@ -128,15 +128,13 @@ def _add_layer(
     )
 
 
-def _there(
-    registry: Registry, repository: str, tag: str
-) -> tuple[Digest | None, tuple[Descriptor, ...]]:
-    """The signatures that the image has already."""
+def _there(registry: Registry, repository: str, tag: str) -> tuple[Descriptor, ...]:
+    """What is signed already."""
     try:
         fetched = registry.get_manifest(repository, tag)
     except NotFoundError:
-        return None, ()
-    return fetched.digest, parse_manifest(fetched.raw, fetched.media_type).layers
+        return ()
+    return parse_manifest(fetched.raw, fetched.media_type).layers
 
 
 def _config(layers: Sequence[Descriptor]) -> bytes:

@@ -74,7 +74,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Attached:
-    """``sent`` counts the bytes of blobs that travelled; ``unchanged``: all of it was there."""
+    """``digest`` is that of its manifest, or of its layer where several share a manifest.
+
+    ``sent`` counts the bytes of blobs that travelled; ``unchanged``: all of it was there.
+    """
 
     digest: Digest
     sent: int
