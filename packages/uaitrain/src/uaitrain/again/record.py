@@ -76,6 +76,9 @@ def _record(
 
     if not options.push or options.load or options.layout or options.archive:
         raise _UnclearError
+    if spec.packages is not None:
+        # What they are made of is known to the lock, the index and perhaps an engine.
+        raise _UnclearError
     ((accelerator, report),) = result.places
     same = replace(
         report,
