@@ -97,4 +97,8 @@ def test_our_own_lock_files_beside_the_settings_are_told_by_name_and_digest(
     beside = (tmp_path / "uaitrain.toml", lock, tmp_path / "uaitrain.lock", tmp_path / "ca.pem")
     beside[0].write_text("")
 
-    assert own_locks(beside) == [File(lock.name, hashlib.sha256(b"x\n").hexdigest(), 2)]
+    stated = tmp_path / "stated.txt"
+    stated.write_text("nltk\n")
+    told = File(lock.name, hashlib.sha256(b"x\n").hexdigest(), 2)
+    assert own_locks(beside) == [told]
+    assert [file.path for file in own_locks(beside, stated)] == ["stated.txt", lock.name]

@@ -245,12 +245,16 @@ def _inputs(spec: TrainSpec, base: str, pushed: Pushed, inventory: Inventory) ->
     from uaitrain.provenance.inventory import directory_digest
     from uaitrain.provenance.statement import Inputs
 
+    requirements = spec.packages.requirements if spec.packages else None
     return Inputs(
         base,
         pushed.base.digest,
         directory_digest(inventory.files, WORK_DIR),
         sources.commit_of(spec.code),
-        (*sources.own_locks(pushed.settings_files), *sources.lock_files(inventory.files)),
+        (
+            *sources.own_locks(pushed.settings_files, requirements),
+            *sources.lock_files(inventory.files),
+        ),
     )
 
 

@@ -52,11 +52,14 @@ def lock_files(files: Iterable[File]) -> list[File]:
     )
 
 
-def own_locks(settings_files: Iterable[Path]) -> list[File]:
-    """Our own lock files, which lie beside the settings. Raises StorageError."""
+def own_locks(settings_files: Iterable[Path], requirements: Path | None = None) -> list[File]:
+    """Our own lock files, which lie beside the settings, and the job's ``requirements``.
+
+    Raises StorageError.
+    """
     found = []
-    for path in settings_files:
-        if path.name in OWN_LOCK_FILES and path.is_file():
+    for path in (*settings_files, *([requirements] if requirements else [])):
+        if (path.name in OWN_LOCK_FILES or path == requirements) and path.is_file():
             try:
                 data = path.read_bytes()
             except OSError as error:

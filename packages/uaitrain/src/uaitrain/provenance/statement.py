@@ -75,7 +75,7 @@ def provenance(spec: TrainSpec, inputs: Inputs) -> dict[str, Any]:
 
 
 def _settings(spec: TrainSpec) -> dict[str, Any]:
-    choice = spec.bases[GPU]
+    choice, packages = spec.bases[GPU], spec.packages
     return {
         "framework": str(spec.framework),
         "main": spec.main_file,
@@ -85,6 +85,11 @@ def _settings(spec: TrainSpec) -> dict[str, Any]:
         "ignore": list(spec.ignore),
         "image": str(spec.target.gpu),
         "board": spec.board,
+        "packages": {
+            "pip": list(packages.pip) if packages else [],
+            "sdist": list(packages.sdist) if packages else [],
+            "apt": list(packages.apt) if packages else [],
+        },
         "base": {
             "wanted": _without_path(choice.wanted),
             "os": choice.os,
