@@ -86,7 +86,8 @@ def _translate(glob: str) -> str:
             out += "[^/]"
         elif char == "[" and "]" in glob[i + 2 :]:
             end = glob.index("]", i + 2)
-            inside = glob[i + 1 : end].replace("\\", "\\\\")
+            # What Python may give a meaning of its own in sets one day, it warns of today.
+            inside = re.sub(r"[\\\[&~|]", r"\\\g<0>", glob[i + 1 : end]).replace("--", r"-\-")
             if inside.startswith("!"):
                 inside = "^" + inside[1:]
             out += f"(?!/)[{inside}]"

@@ -69,6 +69,7 @@ def _walk(root: Path, rules: IgnoreRules) -> tuple[list[Entry], list[str]]:
     entries: list[Entry] = []
     ignored: list[str] = []
     add, ignores = entries.append, rules.ignores
+    inside = os.path.realpath(root)
     base = os.open(root, _FOLDER_FLAGS)
     try:
         waiting = [""]
@@ -109,7 +110,7 @@ def _walk(root: Path, rules: IgnoreRules) -> tuple[list[Entry], list[str]]:
                             add(Entry(path, Kind.FOLDER))
                             waiting.append(path)
                         else:
-                            add(_other(root, path, mode))
+                            add(_other(root, inside, path, mode))
             except FileNotFoundError:
                 raise changed(root / path) from None
             except OSError as error:
@@ -122,9 +123,9 @@ def _walk(root: Path, rules: IgnoreRules) -> tuple[list[Entry], list[str]]:
     return entries, ignored
 
 
-def _other(root: Path, path: str, mode: int) -> Entry:
+def _other(root: Path, inside: str, path: str, mode: int) -> Entry:
     if stat.S_ISLNK(mode):
-        return Entry(path, Kind.LINK, target=_checked_link(root, path))
+        return Entry(path, Kind.LINK, target=_checked_link(root, inside, path))
     kind = next((name for test, name in _SPECIAL if test(mode)), "device")
     raise SourceError(
         f"{str(root / path)!r} is a {kind}",
@@ -133,12 +134,13 @@ def _other(root: Path, path: str, mode: int) -> Entry:
     )
 
 
-def _checked_link(root: Path, path: str) -> str:
-    """The link's text, if following it from ``/data/<path>`` stays inside the code folder."""
+def _checked_link(root: Path, inside: str, path: str) -> str:
+    """The link's text, if following it from ``/data/<path>`` stays inside the code folder, whose
+    own path without links is ``inside``."""
     link = root / path
     target = os.readlink(link)  # noqa: PTH115 - Path.readlink would normalise the text
-    inside = os.path.normpath(f"{path.rpartition('/')[0] or '.'}/{target}")
-    if target.startswith("/") or inside == ".." or inside.startswith("../"):
+    led = os.path.normpath(f"{path.rpartition('/')[0] or '.'}/{target}")
+    if target.startswith("/") or led == ".." or led.startswith("../"):
         raise SourceError(
             f"the link {str(link)!r} points out of the code folder, to {target!r}",
             allowed="relative links to something inside the code folder",
@@ -155,7 +157,7 @@ def _checked_link(root: Path, path: str) -> str:
                 next_step=f"remove it, or leave it out by a line in {IGNORE_FILE}",
             ) from None
         raise
-    if not Path(real).is_relative_to(root.resolve()):
+    if real != inside and not real.startswith(inside.rstrip("/") + "/"):
         raise SourceError(
             f"the link {str(link)!r} points out of the code folder, to {real!r}",
             allowed="relative links to something inside the code folder",
