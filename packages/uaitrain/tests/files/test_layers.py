@@ -99,6 +99,33 @@ def test_the_same_content_elsewhere_gives_the_same_digest(
     assert first.descriptor == second.descriptor
 
 
+def test_owners_hard_links_holes_and_others_rights_do_not_count(
+    code: Path, tmp_path: Path, cache: LayerCache
+) -> None:
+    (code / "zeros.bin").write_bytes(bytes(300_000))
+    (code / "again.py").write_bytes((code / "train.py").read_bytes())
+    other = tmp_path / "other"
+    (other / "pkg").mkdir(parents=True)
+    for name in ("train.py", "pkg/net.prototxt", "run.sh"):
+        (other / name).write_bytes((code / name).read_bytes())
+    (other / "again.py").hardlink_to(other / "train.py")
+    (other / "link").symlink_to("pkg/net.prototxt")
+    with (other / "zeros.bin").open("wb") as file:
+        file.truncate(300_000)
+    for path in (other / "train.py", other / "zeros.bin", other / "pkg" / "net.prototxt"):
+        path.chmod(0o600)
+    (other / "run.sh").chmod(0o700)
+    (other / "pkg").chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(other / "run.sh", 1234, 4321)
+    age()
+
+    (first,) = layers_of(code, cache)
+    (second,) = layers_of(other, LayerCache(tmp_path / "other cache"))
+
+    assert first.descriptor == second.descriptor
+
+
 def test_an_unchanged_folder_is_known_without_being_read(code: Path, cache: LayerCache) -> None:
     (first,) = layers_of(code, cache)
     (second,) = layers_of(code, cache)
