@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,111 +110,119 @@ def attach(
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """Where the image lies in its registry, and what lies beside it."""
+
+    registry: Registry
+    repository: str
+    name: str
+    image: Image
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """What the image's list names already; it is asked for once."""
+        from uaitrain.registry.referrers import referrers
+
+        listed = referrers(self.registry, self.repository, self.image.digest)
+        return frozenset(entry["digest"] for entry in listed)
+
+    def step(self, kind: str, artifact: Artifact, tag: str = "") -> _Step:
+        return _Step(kind, partial(self.attach, artifact, tag))
+
+    def attach(self, artifact: Artifact, tag: str = "") -> Attached:
+        from uaitrain.registry import referrers
+
+        return referrers.attach(self.registry, self.repository, artifact, tag, self.known)
+
+
 def _plan(
     wanted: Wanted, spec: TrainSpec, pushed: Pushed, registry: Registry, progress: Progress
 ) -> Iterator[_Step]:
-    from uaitrain.provenance import statement
-    from uaitrain.registry import referrers
-
-    image, target = pushed.image, spec.target.gpu
-    name, repository = f"{target.registry}/{target.repository}", target.repository
-    tag = referrers.fallback_tag(image.digest)
-
-    def step(kind: str, artifact: Artifact, tag: str = "") -> _Step:
-        return _Step(kind, partial(referrers.attach, registry, repository, artifact, tag))
-
-    said: list[tuple[str, str, bytes]] = []
+    target = spec.target.gpu
+    name = f"{target.registry}/{target.repository}"
+    beside = _Beside(registry, target.repository, name, pushed.image)
+    said: list[_Said] = []
     if wanted.sbom:
-        from uaitrain.provenance import sbom
-
-        inventory = look(pushed, progress)
-        ours = sbom.Named(name, image.digest)
-        base = sbom.Named(_base_name(pushed.base), pushed.base.digest)
-        task = progress.start("write the SBOM")
-        document = sbom.render(ours, base, inventory, image.config["created"])
-        task.done()
-        predicate = statement.provenance(spec, _inputs(spec, str(base.purl), pushed, inventory))
-        about_build = statement.statement(name, image.digest, statement.SLSA_TYPE, predicate)
-        about_parts = statement.statement(
-            name, image.digest, sbom.PREDICATE_TYPE, statement.about_sbom(document)
-        )
-        artifact = referrers.Artifact(sbom.MEDIA_TYPE, sbom.MEDIA_TYPE, document, image.descriptor)
-        # The tag is where cosign looks.
-        yield step("SBOM", artifact, f"{tag}.sbom")
-        artifact = referrers.Artifact(
-            statement.MEDIA_TYPE,
-            statement.MEDIA_TYPE,
-            about_build,
-            image.descriptor,
-            {"in-toto.io/predicate-type": statement.SLSA_TYPE},
-        )
-        yield step("provenance statement", artifact)
-        said = [
-            ("signed SBOM", sbom.PREDICATE_TYPE, about_parts),
-            ("signed provenance statement", statement.SLSA_TYPE, about_build),
-        ]
+        said = yield from _documents(spec, pushed, beside, progress)
     if wanted.signer:
-        yield from _signatures(wanted.signer, said, image, name, registry, repository)
+        yield from _signatures(wanted.signer, said, beside)
     if wanted.keyless:
-        yield from _certified(wanted.keyless, said, image, name, registry, repository)
+        yield from _certified(wanted.keyless, said, beside)
 
 
-def _signatures(
-    signer: Signer,
-    said: Sequence[tuple[str, str, bytes]],
-    image: Image,
-    name: str,
-    registry: Registry,
-    repository: str,
-) -> Iterator[_Step]:
-    """``said`` are the statements besides the one that signs the image itself, which comes last."""
-    from uaitrain.provenance import signatures, statement
+_Said = tuple[str, str, bytes]
+"""A kind, a predicate type and a statement."""
+
+
+def _documents(
+    spec: TrainSpec, pushed: Pushed, beside: _Beside, progress: Progress
+) -> Generator[_Step, None, list[_Said]]:
+    """The SBOM and the provenance statement; returned are the statements to be signed."""
+    from uaitrain.provenance import sbom, statement
     from uaitrain.registry import referrers
 
+    image, name = beside.image, beside.name
+    inventory = look(pushed, progress)
+    base = sbom.Named(_base_name(pushed.base), pushed.base.digest)
+    task = progress.start("write the SBOM")
+    ours = sbom.Named(name, image.digest)
+    document = sbom.render(ours, base, inventory, image.config["created"])
+    task.done()
+    predicate = statement.provenance(spec, _inputs(spec, str(base.purl), pushed, inventory))
+    about_build = statement.statement(name, image.digest, statement.SLSA_TYPE, predicate)
+    about_parts = statement.statement(
+        name, image.digest, sbom.PREDICATE_TYPE, statement.about_sbom(document)
+    )
+    artifact = referrers.Artifact(sbom.MEDIA_TYPE, sbom.MEDIA_TYPE, document, image.descriptor)
+    # The tag is where cosign looks.
+    yield beside.step("SBOM", artifact, f"{referrers.fallback_tag(image.digest)}.sbom")
+    artifact = referrers.Artifact(
+        statement.MEDIA_TYPE,
+        statement.MEDIA_TYPE,
+        about_build,
+        image.descriptor,
+        {"in-toto.io/predicate-type": statement.SLSA_TYPE},
+    )
+    yield beside.step("provenance statement", artifact)
+    return [
+        ("signed SBOM", sbom.PREDICATE_TYPE, about_parts),
+        ("signed provenance statement", statement.SLSA_TYPE, about_build),
+    ]
+
+
+def _signatures(signer: Signer, said: Sequence[_Said], beside: _Beside) -> Iterator[_Step]:
+    """The image itself is signed last: who sees that can have the rest."""
+    from uaitrain.provenance import signatures, statement
+
+    image, name = beside.image, beside.name
+    where = (beside.registry, beside.repository)
     for kind, predicate_type, text in said:
         signed = signatures.envelope(signer, text)
         bundle = signatures.bundle(image.descriptor, signer, signed, predicate_type)
-        yield _Step(kind, partial(referrers.attach, registry, repository, bundle))
-        yield _Step(
-            f"{kind} for cosign 2",
-            partial(
-                signatures.attach_envelope,
-                registry,
-                repository,
-                signed,
-                predicate_type,
-                image.digest,
-            ),
-        )
+        yield beside.step(kind, bundle)
+        older = partial(signatures.attach_envelope, *where, signed, predicate_type, image.digest)
+        yield _Step(f"{kind} for cosign 2", older)
     text = statement.statement(name, image.digest, statement.SIGN_TYPE, {})
     signed = signatures.envelope(signer, text)
     bundle = signatures.bundle(image.descriptor, signer, signed, statement.SIGN_TYPE)
-    yield _Step("signature", partial(referrers.attach, registry, repository, bundle))
+    yield beside.step("signature", bundle)
     payload = signatures.payload(name, image.digest)
-    yield _Step(
-        "signature for cosign 2",
-        partial(signatures.attach_signature, registry, repository, signer, payload, image.digest),
-    )
+    older = partial(signatures.attach_signature, *where, signer, payload, image.digest)
+    yield _Step("signature for cosign 2", older)
 
 
-def _certified(
-    keyless: Keyless,
-    said: Sequence[tuple[str, str, bytes]],
-    image: Image,
-    name: str,
-    registry: Registry,
-    repository: str,
-) -> Iterator[_Step]:
+def _certified(keyless: Keyless, said: Sequence[_Said], beside: _Beside) -> Iterator[_Step]:
     """Bundles only: what cosign 2 looks for by itself holds no certificate."""
     from uaitrain.provenance import signatures, statement
-    from uaitrain.registry import referrers
+
+    image = beside.image
 
     def put(predicate_type: str, text: bytes) -> Attached:
         content = keyless.bundle(text)
-        bundle = signatures.artifact(image.descriptor, content, predicate_type)
-        return referrers.attach(registry, repository, bundle)
+        return beside.attach(signatures.artifact(image.descriptor, content, predicate_type))
 
-    text = statement.statement(name, image.digest, statement.SIGN_TYPE, {})
+    text = statement.statement(beside.name, image.digest, statement.SIGN_TYPE, {})
     for kind, predicate_type, each in (*said, ("signature", statement.SIGN_TYPE, text)):
         yield _Step(kind, partial(put, predicate_type, each))
 

@@ -8,7 +8,7 @@ Schema"). The same bytes are the same document: what is there already is not sen
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from io import BytesIO
 from typing import Any
@@ -84,16 +84,23 @@ class Attached:
     unchanged: bool
 
 
-def attach(registry: Registry, repository: str, artifact: Artifact, tag: str = "") -> Attached:
+def attach(
+    registry: Registry,
+    repository: str,
+    artifact: Artifact,
+    tag: str = "",
+    known: Collection[str] = (),
+) -> Attached:
     """Put ``artifact`` beside its subject, and under ``tag`` where one is given.
 
+    ``known`` are digests that the subject's list is known to name, so that it is not asked for.
     The document comes before the list that names it. Raises RegistryError and its kinds.
     """
-    sent, listed, changed = 0, False, False
+    sent, listed, changed = 0, artifact.digest in known, False
     if registry.head_manifest(repository, artifact.digest) is None:
         sent = put_blob(registry, repository, EMPTY_TYPE, EMPTY)
         sent += put_blob(registry, repository, artifact.media_type, artifact.content)
-        listed = _put(registry, repository, artifact)
+        listed |= _put(registry, repository, artifact)
         changed = True
     if not listed:
         changed |= _list(registry, repository, artifact)
