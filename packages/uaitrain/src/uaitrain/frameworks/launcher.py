@@ -13,6 +13,7 @@ from pathlib import Path
 
 from uaitrain.atomic import storage_error
 from uaitrain.files.plan import LayerPlan, plan_given
+from uaitrain.files.stored_zip import stored
 from uaitrain.frameworks import stock
 from uaitrain.spec import PYTHON
 
@@ -26,7 +27,6 @@ ENTRY_POINT = (PYTHON, f"/{FOLDER}/{FILE}")
 LAYER = "launcher"
 
 _CONTAINER = Path(__file__).parent.parent / "container"
-_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def source() -> str:
@@ -45,15 +45,8 @@ def plan() -> LayerPlan:
 @cache
 def archive() -> bytes:
     """``launch.pyz``. Raises StorageError."""
-    import io
-    import zipfile
-
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as made:
-        for name, data in _sources().items():
-            # Stored, so that no version of zlib has a say in the bytes; the layer is compressed.
-            made.writestr(zipfile.ZipInfo(name, _TIME), data)
-    return file.getvalue()
+    # Stored, so that no version of zlib has a say in the bytes; the layer is compressed.
+    return stored(_sources())
 
 
 @cache
