@@ -58,7 +58,7 @@ def key_of(
         str(os.geteuid()),
         str(os.access(spec.output, os.W_OK | os.X_OK)),
         *inventory.ignored,
-        fingerprint(entries),
+        inventory.fingerprint if entries is inventory.entries else fingerprint(entries),
         fingerprint(beside),
         *more,
     ]
