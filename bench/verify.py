@@ -9,6 +9,7 @@ from typing import IO
 
 from isal import igzip
 from uaitrain.oci.descriptor import Platform
+from uaitrain.oci.image import Image
 from uaitrain.oci.layer import Layer
 from uaitrain.oci.reference import Reference
 from uaitrain.registry import connect
@@ -23,13 +24,19 @@ _NOT_OF_THE_WORK = frozenset({".keep", "Dockerfile.torchx"})
 """What the base brings, and what TorchX adds."""
 
 
-def check(target: str, work: Work) -> None:
-    """Raises AssertionError where the image's ``/data`` is not exactly the work's folder."""
+def check(target: str, work: Work, base: Image | None = None) -> None:
+    """Raises AssertionError where the image's ``/data`` is not exactly the work's folder.
+
+    ``base`` is compared by its layers' digests instead of being read: it brings no ``/data``.
+    """
     reference = Reference.parse(target)
     registry = connect(reference.registry)
     image = pull_image(registry, reference, Platform()).image
     found: Facts = {}
-    for layer in image.layers:
+    below = len(base.layers) if base else 0
+    if base:
+        assert image.diff_ids[:below] == base.diff_ids, f"{target} has another base"
+    for layer in image.layers[below:]:
         found |= _of_layer(layer)
     wanted = _of_folder(work)
     different = {path for path in found.keys() | wanted if found.get(path) != wanted.get(path)}
