@@ -29,7 +29,7 @@ LAYERS = (
     ("setting",),
     ("oci",),
     ("atomic", "paths"),
-    ("errors", "nearest", "progress", "secret", "shell", "units", "values"),
+    ("errors", "nearest", "progress", "secret", "sha256", "shell", "units", "values"),
 )
 """Top to bottom. A part may import parts of lower rows and itself; not its neighbours."""
 
@@ -148,8 +148,7 @@ def test_nothing_imports_what_runs_inside_images() -> None:
 
 def test_a_library_is_known_to_the_modules_that_are_listed_for_it() -> None:
     """So neither torch nor caffe nor an engine's client library can creep in."""
-    # _sha2: of a newer Python than this one may be.
-    known = {*sys.stdlib_module_names, "_sha2", "uaitrain", "__future__"}
+    known = {*sys.stdlib_module_names, "uaitrain", "__future__"}
     found: dict[str, set[str]] = {}
     for each in IMPORTS:
         library = each.name.partition(".")[0]

@@ -43,7 +43,7 @@ OURS = frozenset(
     (
         "access", "again", "assemble", "atomic", "backends", "bases", "cli", "commands",
         "destinations", "engines", "entry", "errors", "files", "flow", "frameworks", "nearest",
-        "oci", "origin", "paths", "preflight", "progress", "registry", "runlog", "secret",
+        "oci", "origin", "paths", "preflight", "progress", "registry", "runlog", "secret", "sha256",
         "setting", "settings", "shell", "ship_settings", "sinks", "spec", "units", "values",
     )
 )  # fmt: skip

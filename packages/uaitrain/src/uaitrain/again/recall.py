@@ -7,6 +7,8 @@ import os
 import sys
 import time
 
+from uaitrain.sha256 import sha256
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
@@ -230,12 +232,4 @@ def _write(path: str, text: str) -> None:
 
 
 def digest_of(data: bytes) -> str:
-    """SHA-256 from the interpreter's own module: OpenSSL takes longer to load than to hash."""
-    try:
-        from _sha2 import sha256  # type: ignore[import-not-found] # Python 3.12
-    except ImportError:
-        try:
-            from _sha256 import sha256  # type: ignore[import-not-found] # Python 3.11
-        except ImportError:
-            from hashlib import sha256
     return f"sha256:{sha256(data).hexdigest()}"

@@ -7,7 +7,6 @@ alone, so one file serves every image. The same source and wheels give the same 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from uaitrain.errors import BaseError
 from uaitrain.files import kept
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress
+from uaitrain.sha256 import sha256
 from uaitrain.spec import BOARD_OFF, BOARD_ON
 
 FILE = "board.pyz"
@@ -123,7 +123,7 @@ def _key() -> str:
         parts = (_WAY, _LOCK.read_bytes(), _SOURCE.read_bytes())
     except OSError as error:
         raise storage_error(error, _LOCK.parent.parent, "read") from None
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    return sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def _kept() -> Mapping[str, bytes]:
@@ -132,7 +132,7 @@ def _kept() -> Mapping[str, bytes]:
     found: dict[str, bytes] = {}
     for wheel in sorted(_cache().glob("*.whl")):
         data = wheel.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
+        digest = sha256(data).hexdigest()
         if digest in wanted:
             wanted.remove(digest)
             found[wheel.name] = data

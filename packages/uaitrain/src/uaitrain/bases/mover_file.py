@@ -7,7 +7,6 @@ image layer, the same for all jobs.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from uaitrain.files import kept
 from uaitrain.oci.image import Image
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress
+from uaitrain.sha256 import sha256
 
 FOLDER = "opt/uaitrain"
 """Where it lies in an image."""
@@ -59,7 +59,7 @@ def fetch(progress: Progress) -> Path:
     """
     import shutil
 
-    folder = cache_dir() / "mover" / hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
+    folder = cache_dir() / "mover" / sha256(_LOCK.read_bytes()).hexdigest()[:16]
     names = [name for _, name, _ in _MEMBERS]
     if kept.is_whole(folder, names):
         return folder

@@ -12,7 +12,6 @@ process left is hashed before it is used: what is lost or damaged is built again
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import time
@@ -28,6 +27,7 @@ from uaitrain.files.inventory import fingerprint as of_entries
 from uaitrain.files.plan import LayerPlan
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, hex_part, parse_digest
+from uaitrain.sha256 import sha256
 from uaitrain.values import dataclass
 
 SPOOL_LIMIT_BYTES = 4 << 30
@@ -75,7 +75,7 @@ def given_key(name: str, source: str) -> str:
 def _key(words: Sequence[str]) -> str:
     # How files become layers is the tool's business, and compressed bytes are the library's.
     text = "\0".join((_RECORD_FORMAT, __version__, library_version(), *words))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class LayerCache:
@@ -220,7 +220,7 @@ class Spool:
 
 def _checksum(key: str, data: bytes) -> bytes:
     """Holds the key, so that a record under another's name is none."""
-    return hashlib.sha256(key.encode() + b"\n" + data).hexdigest().encode()
+    return sha256(key.encode() + b"\n" + data).hexdigest().encode()
 
 
 def _identity(file: IO[bytes]) -> tuple[int, ...]:
@@ -232,7 +232,7 @@ def _holds(file: BinaryIO, wanted: Descriptor) -> bool:
     """Whether the whole file is the blob; it is at its start again afterwards."""
     if os.fstat(file.fileno()).st_size != wanted.size:
         return False
-    hashed = hashlib.sha256()
+    hashed = sha256(size=wanted.size)
     while chunk := file.read(_CHUNK):
         hashed.update(chunk)
     file.seek(0)

@@ -8,7 +8,6 @@ has no note, is to be made anew.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from uaitrain import atomic
 from uaitrain.errors import UaitrainError
+from uaitrain.sha256 import sha256
 
 _CHUNK = 1 << 20
 
@@ -50,7 +50,7 @@ def _note_of(folder: Path) -> Path:
 
 
 def _checksum(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
+    return sha256(data).hexdigest().encode()
 
 
 def _stat(path: Path) -> list[int]:
@@ -59,8 +59,8 @@ def _stat(path: Path) -> list[int]:
 
 
 def _digest(path: Path) -> str:
-    hashed = hashlib.sha256()
     with path.open("rb") as file:
+        hashed = sha256(size=os.fstat(file.fileno()).st_size)
         while chunk := file.read(_CHUNK):
             hashed.update(chunk)
     return hashed.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache as once
@@ -18,6 +17,7 @@ from uaitrain.files.tarball import stream
 from uaitrain.oci.descriptor import OCI_LAYER, OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.progress import Progress, Silent, Task
+from uaitrain.sha256 import sha256
 from uaitrain.values import dataclass
 
 
@@ -195,7 +195,7 @@ def _shared_by_two(work: Callable[[int], None], items: Sequence[int], stop: _Sto
 
 def _read(root: Path, plan: LayerPlan, cache: LayerCache, task: Task, stop: _Stop) -> LayerFacts:
     """One pass: tar, hash, compress, hash; compressed bytes are kept for the sinks."""
-    tar_hash = hashlib.sha256()
+    tar_hash = sha256(size=plan.content_bytes)
 
     def tar() -> Iterator[bytes]:
         for chunk in stream(root, plan):
@@ -205,7 +205,7 @@ def _read(root: Path, plan: LayerPlan, cache: LayerCache, task: Task, stop: _Sto
             yield chunk
 
     if is_worth_compressing(root, plan):
-        blob_hash, size = hashlib.sha256(), 0
+        blob_hash, size = sha256(size=plan.content_bytes), 0
         with cache.spool() as spool:
             for chunk in gzip_stream(tar()):
                 blob_hash.update(chunk)

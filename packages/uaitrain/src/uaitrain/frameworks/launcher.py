@@ -6,7 +6,6 @@ so its layer is the same for all jobs and bases.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from uaitrain.atomic import storage_error
 from uaitrain.files.plan import LayerPlan, plan_given
 from uaitrain.files.stored_zip import stored
 from uaitrain.frameworks import stock
+from uaitrain.sha256 import sha256
 from uaitrain.spec import PYTHON
 
 FILE = "launch.pyz"
@@ -31,7 +31,7 @@ _CONTAINER = Path(__file__).parent.parent / "container"
 
 def source() -> str:
     """What the file is made of, as a text that changes with it. Raises StorageError."""
-    key = hashlib.sha256()
+    key = sha256()
     for name, data in _sources().items():
         key.update(b"%d %s %d " % (len(name), name.encode(), len(data)) + data)
     return key.hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import BinaryIO
 
 from uaitrain.errors import DigestError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, verify
+from uaitrain.sha256 import UNKNOWN, sha256
 
 CHUNK = 1 << 20
 """Bytes moved at a time."""
@@ -18,7 +18,7 @@ class Verifier:
 
     def __init__(self, target: BinaryIO | None = None) -> None:
         self._target = target
-        self._hash = hashlib.sha256()
+        self._hash = sha256(size=UNKNOWN)
         self.size = 0
 
     def write(self, data: bytes) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import NewType
 
 from uaitrain.errors import DigestError, UsageError
+from uaitrain.sha256 import sha256
 
 Digest = NewType("Digest", str)
 """``sha256:`` and 64 lower-case hexadecimal digits; made only by the functions below."""
@@ -27,7 +27,7 @@ def parse_digest(text: object) -> Digest:
 
 
 def digest_of(data: bytes) -> Digest:
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    return Digest("sha256:" + sha256(data).hexdigest())
 
 
 def hex_part(digest: Digest) -> str:

@@ -9,7 +9,6 @@ remembered, and errors never are: who has one looks again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import stat
@@ -22,6 +21,7 @@ from uaitrain.errors import UaitrainError
 from uaitrain.files.inventory import Entry, Kind, fingerprint, is_settled
 from uaitrain.preflight.finding import Finding, Severity
 from uaitrain.preflight.subject import Subject
+from uaitrain.sha256 import sha256
 from uaitrain.spec import Account
 from uaitrain.values import replace
 
@@ -62,7 +62,7 @@ def key_of(
         fingerprint(beside),
         *more,
     ]
-    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
+    return sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def rows_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ class Memory:
 
 
 def _checksum(key: str, data: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + b"\n" + data).hexdigest().encode()
+    return sha256(key.encode() + b"\n" + data).hexdigest().encode()
 
 
 class _UnclearError(Exception):

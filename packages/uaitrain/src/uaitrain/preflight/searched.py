@@ -8,7 +8,6 @@ of a folder carries a checksum; a lost or damaged one only costs another search.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from uaitrain import __version__, atomic
 from uaitrain.errors import UaitrainError
 from uaitrain.files.inventory import Entry
+from uaitrain.sha256 import sha256
 
 MOST_KEPT = 100
 """Tables, one for each code folder; the longest unused go."""
@@ -33,7 +33,7 @@ class Searched:
 
     def __init__(self, folder: Path, root: Path, rules: str) -> None:
         words = "\0".join((__version__, rules, str(root)))
-        name = hashlib.sha256(words.encode("utf-8", "surrogateescape")).hexdigest()
+        name = sha256(words.encode("utf-8", "surrogateescape")).hexdigest()
         self._path = folder / name
 
     def load(self) -> frozenset[str]:
@@ -64,4 +64,4 @@ _BETWEEN = "\0\0"
 
 
 def _checksum(data: bytes) -> bytes:
-    return hashlib.sha256(data).hexdigest().encode()
+    return sha256(data).hexdigest().encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +10,7 @@ from uaitrain.atomic import storage_error
 from uaitrain.errors import StorageError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import hex_part
+from uaitrain.sha256 import sha256
 
 
 class Outgoing:
@@ -32,7 +32,7 @@ class Outgoing:
         self._chunk = chunk
         self._advance = advance
         self._stream: BinaryIO | None = None
-        self._hash = hashlib.sha256()
+        self._hash = sha256(size=self._descriptor.size)
         self._read = 0
         self._rest = b""
         self.sent = 0
@@ -66,7 +66,7 @@ class Outgoing:
 
     def _reopen(self) -> None:
         self.close()
-        self._hash = hashlib.sha256()
+        self._hash = sha256(size=self._descriptor.size)
         self._read, self._rest = 0, b""
         try:
             self._stream = self._opener()
