@@ -11,8 +11,10 @@ lint:    ## formatting, lint, types, shell scripts
 	@scripts/setup lint && scripts/lint
 format:  ## rewrite the sources in the house's format
 	@scripts/setup && .venv/bin/ruff format . && .venv/bin/ruff check --fix .
-bench:   ## our pack and push against other tools, as ratios
-	@scripts/setup engine base bench && scripts/with-venv bench/pack.py
+bench:   ## our pack and push against other tools, and which bars it meets
+	@scripts/setup engine base bench
+	@for each in start cold docker_load pack; do scripts/with-venv bench/$$each.py || exit; done
+	@scripts/with-venv bench/bars.py
 bench-engine: ## our engine's training speed against real Caffe, as ratios
 	@scripts/setup base && scripts/with-venv bench/engine
 lock:    ## renew the lock file from pyproject.toml

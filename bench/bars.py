@@ -140,7 +140,7 @@ OTHERS: Sequence[tuple[str, Callable[[Any], Verdict]]] = (
     ),
     ("start.json", _help_limit),
     (
-        "engine_load.json",
+        "docker_load.json",
         _below("A-small into an engine with its base", 0.5, "s", lambda d: d["median_seconds"]),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,9 @@ KEYS = {"work", "case", "tool", "seconds", "median", "ratio_to_uaitrain"}
 CASES = ("first", "unchanged", "edited")
 
 
-def bench(*words: str) -> str:
+def bench(*words: str, script: str = "pack.py") -> str:
     done = subprocess.run(
-        [sys.executable, str(BENCH / "pack.py"), *words],
+        [sys.executable, str(BENCH / script), *words],
         capture_output=True,
         text=True,
         check=False,
@@ -174,6 +175,67 @@ def test_a_pipeline_fails_with_any_of_its_programs(part: Any, tmp_path: Path) ->
         tools.pipe([["false"], ["cat"]], {}, tmp_path)
     with pytest.raises(subprocess.CalledProcessError, match="exit 3"):
         tools.pipe([["echo", "text"], ["sh", "-c", "exit 3"]], {}, tmp_path)
+
+
+def test_a_cold_machine_is_measured_by_every_byte_that_passes(tmp_path: Path) -> None:
+    results = tmp_path / "cold.json"
+
+    bench("--noise", "3000000", "--results", str(results), script="cold.py")
+    told = json.loads(results.read_text())
+
+    # The bar itself holds anywhere: the base is mounted, whatever its size.
+    assert told["base_bytes"] > 3_000_000
+    assert 0 < told["received_bytes"] < 100_000
+    cases = told["cases"]
+    assert cases["first"]["sent_bytes"] > cases["edited"]["sent_bytes"] > 10_000
+    assert cases["unchanged"]["sent_bytes"] < 5_000
+
+
+def test_the_proxy_counts_what_passes_in_each_direction(part: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        with (
+            part("cold").counting(host) as counter,
+            socket.create_connection(tuple(counter.host.split(":"))) as client,
+        ):
+            client.sendall(b"question")
+            client.shutdown(socket.SHUT_WR)
+            with server.accept()[0] as answering:
+                assert answering.makefile("rb").read() == b"question"
+                answering.sendall(b"answers")
+            assert client.makefile("rb").read() == b"answers"
+            taken = counter.take()
+
+    assert taken == {"received_bytes": 7, "sent_bytes": 8, "connections": 1}
+    assert set(counter.take().values()) == {0}
+
+
+def test_the_start_is_measured_with_its_modules(tmp_path: Path) -> None:
+    results = tmp_path / "start.json"
+
+    shown = bench("--rounds", "1", "--results", str(results), script="start.py")
+    told = json.loads(results.read_text())
+
+    assert set(told["median_ms"]) >= {"python -c pass", "uaitrain --help"}
+    modules = {name: each["modules"] for name, each in told["imports"].items()}
+    assert modules["python -c pass"] < modules["uaitrain --help"]
+    assert modules["uaitrain pack, unchanged"] < modules["uaitrain pack, one file edited"]
+    assert "| `python -c pass` |" in shown
+
+
+def test_loading_into_docker_is_measured_and_taken_apart(tmp_path: Path) -> None:
+    results = tmp_path / "load.json"
+
+    bench("--rounds", "1", "--results", str(results), script="docker_load.py")
+    told = json.loads(results.read_text())
+
+    assert told["median_seconds"] == told["seconds"]["cpu_image"][0] > 0
+    assert set(told["steps"]) == {
+        "is the name there",
+        "which layers are there",
+        "docker load",
+        "is it there now",
+    }
 
 
 def test_the_kept_results_have_the_agreed_form(part: Any) -> None:

@@ -1,6 +1,6 @@
 """How long a Docker engine takes to get A-small's image when it has the base, and where that goes.
 
-    scripts/with-venv bench/engine_load.py      to bench/results/engine_load.json
+    scripts/with-venv bench/docker_load.py      to bench/results/docker_load.json
 
 Each round edits one file and packs with the real command: both images into the engine, and no
 registry. ``cpu_image`` is what loading the CPU image took by the command's own report (``--json``);
@@ -42,7 +42,7 @@ from uaitrain.oci.reference import Reference  # noqa: E402
 from uaitrain.progress import Silent  # noqa: E402
 from uaitrain.sinks import archive  # noqa: E402
 
-RESULTS = ROOT / "bench" / "results" / "engine_load.json"
+RESULTS = ROOT / "bench" / "results" / "docker_load.json"
 PROGRAM = str(Path(sys.executable).with_name("uaitrain"))
 
 Samples = dict[str, list[float]]
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the JSON file")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="uaitrain-engine-load-") as state:
+    with tempfile.TemporaryDirectory(prefix="uaitrain-docker-load-") as state:
         told = measure(Path(state), arguments.rounds)
     report.write(arguments.results, told)
     print(json.dumps({"medians": told["medians"], "steps": told["steps"]}, indent=1))
