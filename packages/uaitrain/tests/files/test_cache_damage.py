@@ -19,9 +19,14 @@ from pathlib import Path
 import pytest
 from support.jobs import SmallJob, base_layout, make_job
 from support.mounts import read_only, small_disk
+from support.registry import RunningRegistry
+from uaitrain.oci.descriptor import Platform
 from uaitrain.oci.image import Image
 from uaitrain.oci.layout import Layout
+from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
+from uaitrain.registry import connect
+from uaitrain.registry.pull import pull_image
 
 WORDS = ("pack", "--image", "job:1", "--solver", "/data/solver.prototxt", "--no-load", "--json")
 PACKS = 8
@@ -111,6 +116,38 @@ def test_every_file_of_the_cache_may_be_damaged(damage: str, job: SmallJob) -> N
 
     assert pack(job) == expected
     assert pack(job) == expected == with_new_cache(job)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_pushed_from_a_damaged_cache_is_right(
+    damage: str, job: SmallJob, registry: RunningRegistry
+) -> None:
+    """To the same repository, where the whole command is remembered, and to a new one, which
+    gets its blobs from the cache."""
+    first = push(job, f"{registry.host}/team/{damage.replace(' ', '-')}:1")
+    for path in files_of(job):
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    again = push(job, f"{registry.host}/team/{damage.replace(' ', '-')}:1")
+    for path in files_of(job):
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    other = push(job, f"{registry.host}/other/{damage.replace(' ', '-')}:1")
+
+    # What an image says of itself names its repository: the layers are compared.
+    assert first.digest == again.digest
+    assert first.diff_ids == other.diff_ids
+    assert [layer.descriptor for layer in first.layers] == [x.descriptor for x in other.layers]
+
+
+def push(job: SmallJob, target: str) -> Image:
+    """The image that the registry has afterwards, each of its blobs read and hashed."""
+    bases = ("--base-cpu", job.base, "--base-gpu", job.base)
+    named = ("--image", target, "--solver", "/data/solver.prototxt")
+    done = job.uaitrain("pack", "--push", "--no-load", *named, *bases)
+    assert done.returncode == 0, done.stderr
+    reference = Reference.parse(target)
+    pulled = pull_image(connect(reference.registry), reference, Platform())
+    validate(pulled.image, deep=True)
+    return pulled.image
 
 
 def test_records_under_each_others_names_are_not_believed(job: SmallJob) -> None:
