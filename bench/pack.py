@@ -226,5 +226,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was measured so far is in the results")
     except subprocess.CalledProcessError as failed:
         sys.exit(f"{' '.join(failed.cmd)} ended with {failed.returncode}:\n{failed.output}")

@@ -163,5 +163,7 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit("stopped; the folder in which it worked is gone")
     except subprocess.CalledProcessError as failed:
         sys.exit(f"{' '.join(failed.cmd)} ended with {failed.returncode}:\n{failed.stderr}")
