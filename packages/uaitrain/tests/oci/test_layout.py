@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import multiprocessing
@@ -277,3 +278,14 @@ def test_a_full_disk_is_told_and_the_old_image_stays(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", str(disk)], check=True)
         shutil.rmtree(disk)
+
+
+def test_a_file_system_without_locks_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StorageError, match=r"cannot lock .*: No locks available"):
+        Layout(tmp_path / "layout").put(_image(), "name")

@@ -203,7 +203,11 @@ class Layout:
         except OSError as error:
             raise storage_error(error, path) from None
         try:
-            fcntl.flock(handle, kind)
+            try:
+                fcntl.flock(handle, kind)
+            except OSError as error:
+                # Some network file systems have no locks.
+                raise storage_error(error, path, "lock") from None
             yield
         finally:
             os.close(handle)
