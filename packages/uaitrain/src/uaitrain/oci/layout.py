@@ -205,6 +205,8 @@ class Layout:
         try:
             try:
                 fcntl.flock(handle, kind)
+            except BlockingIOError:
+                raise  # somebody else has it, which the caller asked to know
             except OSError as error:
                 # Some network file systems have no locks.
                 raise storage_error(error, path, "lock") from None
