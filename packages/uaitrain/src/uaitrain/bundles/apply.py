@@ -13,9 +13,15 @@ from isal import igzip, igzip_lib
 from uaitrain.bundles.tree import Tree, remove
 from uaitrain.errors import DigestError, RegistryError
 from uaitrain.oci.blob import CHUNK, Verifier
+from uaitrain.oci.careful_tar import CarefulTarInfo
 from uaitrain.oci.layer import Layer
 from uaitrain.progress import Task
 
+_BROKEN = (
+    *(tarfile.TarError, EOFError, igzip.BadGzipFile, igzip_lib.IsalError),
+    # Times, modes and names that no file can have.
+    *(OverflowError, ValueError),
+)
 _WHITEOUT, _OPAQUE, _META = ".wh.", ".wh..wh..opq", ".wh..wh."
 
 
@@ -57,7 +63,7 @@ def apply(layer: Layer, tree: Tree, task: Task) -> None:
             # A tar may go on after its end; the digests are those of everything.
             while stream.read(CHUNK) or blob.read(CHUNK):
                 pass
-        except (tarfile.TarError, EOFError, igzip.BadGzipFile, igzip_lib.IsalError) as error:  # type: ignore[misc]
+        except _BROKEN as error:  # type: ignore[misc] # isal's is untyped
             raise RegistryError(
                 f"{tree.what}: the layer is no whole tar: {error}",
                 next_step="the image is damaged: push or build it again",
@@ -86,7 +92,9 @@ def _decompressed(layer: Layer, blob: BinaryIO, tree: Tree) -> IO[bytes]:
 
 def _apply_entries(stream: BinaryIO, tree: Tree) -> None:
     mine: set[Path] = set()
-    with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:
+    with tarfile.open(
+        fileobj=stream, mode="r|", errors="surrogateescape", tarinfo=CarefulTarInfo
+    ) as archive:
         for member in archive:
             parts = tree.inside(member.name)
             if parts and parts[-1].startswith(_WHITEOUT):
@@ -95,6 +103,8 @@ def _apply_entries(stream: BinaryIO, tree: Tree) -> None:
             path = tree.place(parts)
             if _put(archive, member, tree, path):
                 mine.add(path)
+            # The archive keeps every header it has read; a large layer has very many.
+            archive.members = []  # type: ignore[attr-defined] # typed as read only
 
 
 def _whiteout(tree: Tree, parts: tuple[str, ...], mine: set[Path]) -> None:
@@ -104,6 +114,12 @@ def _whiteout(tree: Tree, parts: tuple[str, ...], mine: set[Path]) -> None:
     elif not parts[-1].startswith(_META):
         hidden = (*parts[:-1], parts[-1].removeprefix(_WHITEOUT))
         tree.inside("/".join(hidden))
+        if hidden[-1] in ("", "."):
+            raise RegistryError(
+                f"{tree.what}: a whiteout that names nothing: {'/'.join(parts)[:200]!r}",
+                allowed=".wh. and the name of a file",
+                next_step="the image is damaged: push or build it again",
+            )
         path = tree.place(hidden)
         if path not in mine and path != tree.root:
             remove(path)

@@ -18,6 +18,9 @@ from uaitrain.errors import RegistryError
 from uaitrain.oci.blob import CHUNK
 from uaitrain.values import dataclass
 
+MAX_DEPTH = 256
+"""Folders in folders: more could neither be made nor removed without end."""
+
 _MAX_LINKS = 40
 """As many symbolic links as Linux follows in one path (path_resolution(7))."""
 
@@ -37,6 +40,8 @@ class Tree:
     def inside(self, name: str) -> tuple[str, ...]:
         """The components of an entry's name. Raises RegistryError for one that leaves the root."""
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
+        if len(parts) > MAX_DEPTH:
+            raise self._too_deep()
         if ".." in parts or "\0" in name:
             raise RegistryError(
                 f"{self.what}: the entry {name[:200]!r} leaves the image",
@@ -57,25 +62,37 @@ class Tree:
     def resolve(self, parts: tuple[str, ...]) -> Path:
         """A path without links; ``..`` in a link's target stops at the root."""
         waiting, real, followed = list(reversed(parts)), self.root, 0
+        depth = 0
         while waiting:
             part = waiting.pop()
             if part in ("", "."):
                 continue
             if part == "..":
                 real = real if real == self.root else real.parent
+                depth = max(0, depth - 1)
                 continue
             path = real / part
             if not path.is_symlink():
                 real = path
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise self._too_deep()
                 continue
             followed += 1
             if followed > _MAX_LINKS:
                 raise RegistryError(f"{self.what}: links go round in a circle at {part!r}")
             target = str(path.readlink())
             if target.startswith("/"):
-                real = self.root
+                real, depth = self.root, 0
             waiting += reversed(target.split("/"))
         return real
+
+    def _too_deep(self) -> RegistryError:
+        return RegistryError(
+            f"{self.what}: an entry lies more than {MAX_DEPTH} folders deep",
+            allowed=f"at most {MAX_DEPTH}",
+            next_step="no honest tool built this image; do not run it",
+        )
 
     def folder(self, path: Path, mode: int) -> None:
         if not _is_folder(path):
@@ -145,7 +162,7 @@ def _empty(folder: Path, keep: Callable[[Path], bool]) -> bool:
 def _is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from uaitrain.atomic import storage_error
 from uaitrain.errors import RegistryError, StorageError
-from uaitrain.inspection.careful_tar import CarefulTarInfo
+from uaitrain.oci.careful_tar import CarefulTarInfo
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES, OCI_LAYER, Descriptor
 from uaitrain.oci.digest import Digest, digest_of, verify
 from uaitrain.oci.image import Image, parse_config

@@ -16,8 +16,8 @@ from typing import IO, Any, cast
 from isal import igzip, igzip_lib
 
 from uaitrain.errors import DigestError, RegistryError
-from uaitrain.inspection.careful_tar import MAX_ENTRIES, CarefulTarInfo
 from uaitrain.oci.blob import CHUNK
+from uaitrain.oci.careful_tar import MAX_ENTRIES, CarefulTarInfo
 from uaitrain.oci.layer import Layer
 from uaitrain.progress import Progress, Task
 from uaitrain.values import dataclass, field

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from uaitrain.inspection import compare
-from uaitrain.inspection.careful_tar import MAX_ENTRIES
 from uaitrain.inspection.compare import CHANGED, FileChange, Setting
 from uaitrain.inspection.layer_files import FILE, MAX_BODY_BYTES, LayerFiles, read_layer
 from uaitrain.inspection.source import Found
 from uaitrain.inspection.stack import Placed, stack
 from uaitrain.inspection.summary import Summary, summarize
+from uaitrain.oci.careful_tar import MAX_ENTRIES
 from uaitrain.oci.digest import Digest
 from uaitrain.oci.layer import Layer
 from uaitrain.progress import Progress

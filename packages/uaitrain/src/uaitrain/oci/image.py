@@ -173,9 +173,43 @@ class Manifest:
     annotations: Mapping[str, str]
 
 
+class _TwiceError(ValueError):
+    pass
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(name)
+        found[name] = value
+    return found
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number without bounds")
+    return value
+
+
 def _json_object(raw: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(raw)
+        value = json.loads(
+            raw, object_pairs_hook=_each_once, parse_constant=_no_number, parse_float=_finite
+        )
+        # A lone surrogate is no text: it could not be written again.
+        canonical_json(value)
+    except _TwiceError as error:
+        raise RegistryError(
+            f"the {what} says {str(error)[:100]!r} twice",
+            allowed="each name once in a JSON object: readers differ in which one they take",
+            next_step="no honest tool wrote this; do not use the image",
+        ) from None
     except (ValueError, RecursionError):
         raise RegistryError(f"the {what} is not JSON: {raw[:60]!r}") from None
     if not isinstance(value, dict):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,10 @@ REFERENCE_NAME = "org.opencontainers.image.ref.name"
 MARKER = "oci-layout"
 MARKER_BYTES = canonical_json({"imageLayoutVersion": "1.0.0"})
 INDEX = "index.json"
+MAX_INDEX_BYTES = 16 * 1024 * 1024
+"""Of ``index.json``: some 50,000 images."""
+MAX_NESTING = 8
+"""How deep indexes may lie in indexes; two are met in practice."""
 _BLOBS = Path("blobs", "sha256")
 _PARTIAL = ".partial-"
 
@@ -90,7 +95,7 @@ class Layout:
         """The blob's bytes as they lie on the disk: the reader verifies them."""
         path = self._blob(digest)
         try:
-            return path.open("rb")
+            return _open_file(path)
         except FileNotFoundError:
             raise StorageError(
                 f"{self.path} is broken: blob {digest} is missing",
@@ -153,7 +158,10 @@ class Layout:
             except BlockingIOError:
                 return 0
             try:
-                used = {hex_part(d) for entry in self._entries() for d in self._reached(entry)}
+                seen: set[Digest] = set()
+                for entry in self._entries():
+                    self._reach(entry, seen)
+                used = {hex_part(digest) for digest in seen}
             except (RegistryError, StorageError):
                 return 0
             return self._sweep(used)
@@ -216,7 +224,15 @@ class Layout:
 
     def _entries(self) -> tuple[Descriptor, ...]:
         try:
-            return parse_index((self.path / INDEX).read_bytes())
+            with _open_file(self.path / INDEX) as file:
+                raw = file.read(MAX_INDEX_BYTES + 1)
+            if len(raw) > MAX_INDEX_BYTES:
+                raise StorageError(
+                    f"{self.path / INDEX} is longer than {MAX_INDEX_BYTES} bytes",
+                    allowed=f"at most {MAX_INDEX_BYTES} bytes",
+                    next_step="use another folder: no tool of ours wrote this",
+                )
+            return parse_index(raw)
         except FileNotFoundError:
             if not self.path.exists():
                 return ()
@@ -256,13 +272,16 @@ class Layout:
         verify(descriptor.digest, digest_of(data), f"{self.path}")
         return data
 
-    def _image(self, descriptor: Descriptor, platform: Platform, name: str) -> Image:
+    def _image(
+        self, descriptor: Descriptor, platform: Platform, name: str, depth: int = 0
+    ) -> Image:
+        _check_depth(depth, self.path)
         raw = self._document(descriptor)
         if descriptor.media_type in INDEX_TYPES:
             listed = parse_index(raw)
             for entry in listed:
                 if entry.platform is None or entry.platform.matches(platform):
-                    return self._image(entry, platform, name)
+                    return self._image(entry, platform, name, depth + 1)
             raise NotFoundError(
                 f"{name!r} in {self.path} has no image for {platform}",
                 allowed=", ".join(str(e.platform) for e in listed) or "nothing: it is empty",
@@ -275,16 +294,22 @@ class Layout:
         )
         return Image(layers, config, manifest.annotations, manifest.media_type)
 
-    def _reached(self, descriptor: Descriptor) -> Iterator[Digest]:
-        """Every blob that ``descriptor`` needs; what is not understood raises RegistryError."""
-        yield descriptor.digest
+    def _reach(self, descriptor: Descriptor, seen: set[Digest], depth: int = 0) -> None:
+        """Add every blob that ``descriptor`` needs; what is not understood raises RegistryError.
+
+        Each document is read once, however often it is named.
+        """
+        _check_depth(depth, self.path)
+        if descriptor.digest in seen:
+            return
+        seen.add(descriptor.digest)
         if descriptor.media_type in INDEX_TYPES:
             for entry in parse_index(self._document(descriptor)):
-                yield from self._reached(entry)
+                self._reach(entry, seen, depth + 1)
         elif descriptor.media_type in MANIFEST_TYPES:
             manifest = parse_manifest(self._document(descriptor), descriptor.media_type)
-            yield manifest.config.digest
-            yield from (layer.digest for layer in manifest.layers)
+            seen.add(manifest.config.digest)
+            seen.update(layer.digest for layer in manifest.layers)
         else:
             raise RegistryError(f"not an image: {descriptor.media_type}")
 
@@ -296,3 +321,28 @@ class Layout:
                     freed += file.stat(follow_symlinks=False).st_size
                     Path(file.path).unlink()
         return freed
+
+
+def _check_depth(depth: int, path: Path) -> None:
+    if depth > MAX_NESTING:
+        raise RegistryError(
+            f"{path} has image indexes in image indexes, more than {MAX_NESTING} deep",
+            allowed=f"at most {MAX_NESTING}",
+        )
+
+
+def _open_file(path: Path) -> BinaryIO:
+    """A plain file only: a pipe in its place would be waited for, a device never end."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        regular = stat.S_ISREG(os.fstat(handle).st_mode)
+        if not regular:
+            raise StorageError(
+                f"{path} is no plain file",
+                allowed="files and folders in an OCI image layout",
+                next_step="use another folder: no tool of ours wrote this",
+            )
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise

@@ -15,6 +15,9 @@ from uaitrain.values import dataclass, replace
 DOCKER_HUB = "docker.io"
 DEFAULT_TAG = "latest"
 
+MAX_CHARACTERS = 1024
+"""Host (253), repository (255), tag (128) and digest (71), and what joins them, are fewer."""
+
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
@@ -72,6 +75,11 @@ class Reference:
 
         Raises UsageError.
         """
+        if len(text) > MAX_CHARACTERS:
+            raise UsageError(
+                f"not an image reference: {text[:100]!r}… has {len(text)} characters",
+                allowed=f"at most {MAX_CHARACTERS}",
+            )
         rest, at, digest_text = text.partition("@")
         try:
             digest = parse_digest(digest_text) if at else None

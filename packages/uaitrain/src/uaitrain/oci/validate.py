@@ -142,8 +142,9 @@ class _Gzip:
         while chunk:
             if self._member.eof:
                 self._member = zlib.decompressobj(_WINDOW)
-            self._tar.write(self._member.decompress(chunk))
-            chunk = self._member.unused_data
+            # Never more at once than a chunk: a bomb unpacks to a thousand times its size.
+            self._tar.write(self._member.decompress(chunk, CHUNK))
+            chunk = self._member.unconsumed_tail or self._member.unused_data
 
 
 def _expander(media_type: str, tar: Verifier) -> _Plain | _Gzip | None:
