@@ -64,7 +64,7 @@ def _look(image: Image) -> str | None:
 
     try:
         found = _resolve(files_of(image), PROGRAM)
-    except (tarfile.TarError, zlib.error, EOFError, OSError, UaitrainError):
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, UaitrainError):
         return None
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
@@ -109,10 +109,16 @@ def _is_hidden(name: str, hidden: list[str]) -> bool:
 def _members(layer: Layer) -> Iterator[tarfile.TarInfo]:
     import tarfile
 
+    from uaitrain.oci.careful_tar import MAX_ENTRIES, CarefulTarInfo
+
     with layer.open() as blob:
         mode = "r|gz" if layer.descriptor.media_type.endswith("gzip") else "r|"
-        with tarfile.open(fileobj=blob, mode=mode) as tar:  # type: ignore[call-overload] # computed
-            yield from tar
+        with tarfile.open(fileobj=blob, mode=mode, tarinfo=CarefulTarInfo) as tar:  # type: ignore[call-overload] # computed
+            for count, member in enumerate(tar):
+                if count >= MAX_ENTRIES:
+                    raise tarfile.ReadError(f"more than {MAX_ENTRIES} entries")
+                yield member
+                tar.members = []  # the tar keeps every header it has read
 
 
 def _resolve(tree: dict[str, str], name: str) -> str:

@@ -56,11 +56,11 @@ class Console:
     def warn(self, text: str) -> None:
         self.has_warned = True
         self._pause()
-        print(f"{self.paint('yellow', 'warning:')} {text}", file=sys.stderr, flush=True)
+        print(f"{self.paint('yellow', 'warning:')} {harmless(text)}", file=sys.stderr, flush=True)
 
     def error(self, error: UaitrainError) -> None:
         self._pause()
-        print(f"{self.paint('red', 'error:')} {error}", file=sys.stderr, flush=True)
+        print(f"{self.paint('red', 'error:')} {harmless(str(error))}", file=sys.stderr, flush=True)
         if self._as_json:
             self.json(
                 {
@@ -82,6 +82,19 @@ class Console:
     def _pause(self) -> None:
         if self._line:
             self._line.clear()
+
+
+def harmless(text: str) -> str:
+    """``text`` without what a terminal would obey: a message may quote a server or an image.
+
+    Controls, bidirectional marks and bytes that are no UTF-8 become backslash escapes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
 
 
 class _LineTask:

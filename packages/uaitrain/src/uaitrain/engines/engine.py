@@ -106,6 +106,6 @@ def parse_json_lines(text: str) -> list[object]:
     for line in text.splitlines():
         try:
             values.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return values

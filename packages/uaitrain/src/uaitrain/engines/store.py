@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from uaitrain.engines.engine import PODMAN, Engine, failure, parse_json_lines
+from uaitrain.errors import EngineError, UsageError
 from uaitrain.oci.digest import Digest, parse_digest
 from uaitrain.oci.reference import DOCKER_HUB, Reference
 from uaitrain.values import dataclass
@@ -89,7 +90,15 @@ def _inspect(engine: Engine, names: list[str]) -> list[StoredImage]:
     found = []
     for value in parse_json_lines(done.stdout):
         if isinstance(value, dict):
-            layers = tuple(parse_digest(text) for text in value.get("layers") or [])
+            listed = value.get("layers")
+            try:
+                layers = tuple(parse_digest(text) for text in listed or [])
+            except (UsageError, TypeError):
+                raise EngineError(
+                    f"{engine.program} describes an image's layers in a form that is not known "
+                    f"here: {str(listed)[:100]!r}",
+                    next_step="uaitrain doctor",
+                ) from None
             identifier = str(value.get("id")).removeprefix("sha256:")
             found.append(StoredImage(identifier, layers))
     return found

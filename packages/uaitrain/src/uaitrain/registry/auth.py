@@ -27,6 +27,10 @@ Scope = frozenset[tuple[str, str]]
 
 _SHORTEST_LIFE = 60.0
 """Seconds a token lives when its server does not say (the specification's default)."""
+_LONGEST_LIFE = 86400.0
+"""Seconds that a token is believed to live, whatever its server says."""
+MAX_TOKEN_BYTES = 64 * 1024
+"""It goes back in a header, of which servers take 8 KB at least and hardly ever 64."""
 _MARGIN = 10.0
 """Seconds before its end at which a token counts as spent."""
 
@@ -107,7 +111,7 @@ class Authorizer:
                 return self._answer_basic(sent)
             raise CredentialsError(
                 f"{self._name} asks for a login that uaitrain does not know: "
-                f"{', '.join(sorted(challenges)) or 'no scheme named'}",
+                f"{', '.join(sorted(challenges))[:200] or 'no scheme named'}",
                 allowed="Basic or Bearer authentication",
                 next_step="check the registry's host and port",
             )
@@ -196,7 +200,14 @@ class Authorizer:
 
     def _check_realm(self, realm: str) -> bool:
         """Whether the token server may be asked in plain HTTP; refuses where it may not."""
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError:
+            raise CredentialsError(
+                f"{self._name} names a broken address as its token server: {realm[:100]!r}",
+                allowed="a token server with HTTPS",
+                next_step="tell the registry's owner; nothing was sent there",
+            ) from None
         bare = self._transport.url(self._host).startswith("http:")
         plain = bare or is_loopback(parts.netloc)
         if parts.scheme == "https" or (parts.scheme == "http" and plain):
@@ -219,11 +230,18 @@ def _read_token(body: bytes, realm: str) -> _Token:
     except (ValueError, RecursionError):
         value = None
     token = (value.get("token") or value.get("access_token")) if isinstance(value, dict) else None
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+    if (
+        not isinstance(token, str)
+        or not token.isascii()
+        or not token.isprintable()
+        or len(token) > MAX_TOKEN_BYTES
+    ):
         raise RegistryError(
             f"the token server {redact(realm)} gave no token",
             next_step="check the registry's host and port; its login server is broken",
         )
     life = value.get("expires_in")
-    seconds = float(life) if isinstance(life, int | float) and life > 0 else _SHORTEST_LIFE
+    seconds = _SHORTEST_LIFE
+    if isinstance(life, int | float) and life > 0:
+        seconds = float(min(life, _LONGEST_LIFE))
     return _Token(token, time.monotonic() + max(seconds - _MARGIN, seconds / 2))

@@ -10,6 +10,8 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 the grammar's word for a 
 _PARAMETER = re.compile(rf'({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
 _SCHEME = re.compile(rf"({_TOKEN})(?=\s|,|\Z)")
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*(?=\s*(?:,|\Z))")
+MAX_CHARACTERS = 16 * 1024
+"""Of one header; an honest one has some hundred. What comes after is not read."""
 _GAP = re.compile(r"[\s,]+")
 
 
@@ -23,6 +25,7 @@ class Challenge:
 
 def parse_challenges(header: str) -> list[Challenge]:
     """Every challenge in ``header``, in its order; what cannot be read ends the list."""
+    header = header[:MAX_CHARACTERS]
     found: list[Challenge] = []
     position = 0
     while position < len(header):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PULL = ("pull",)
 PUSH = ("pull", "push")
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
+MAX_PAGES = 1000
+"""Of one list; registries give a hundred entries a page or more."""
 _HUB_API = "registry-1.docker.io"
 
 
@@ -229,7 +231,8 @@ class Registry:
                 "GET", path, repository, doing=f"list the tags of {self._name(repository)}"
             )
             found |= set(_tag_names(answer))
-            path = _next_page(answer)
+            path = next_page(answer)
+            check_pages(len(seen), f"{self.host}'s list of tags")
         return sorted(found)
 
     def call(
@@ -297,7 +300,14 @@ class Registry:
                 f"{self.host} does not say where to send the bytes: {doing}",
                 next_step="check that the host is a registry and what its log says",
             )
-        url = urljoin(answer.url, given)
+        try:
+            url = urljoin(answer.url, given)
+            urlsplit(url)
+        except ValueError:
+            raise RegistryError(
+                f"{self.host} gives a broken address to send the bytes to: {given[:100]!r}",
+                next_step="check that the host is a registry and what its log says",
+            ) from None
         if self.is_ours(url):
             url = urlsplit(url)._replace(scheme=urlsplit(answer.url).scheme).geturl()
         return url
@@ -359,9 +369,23 @@ def _tag_names(answer: Answer) -> list[str]:
     return [str(tag) for tag in tags or []] if isinstance(tags, list | None) else []
 
 
-def _next_page(answer: Answer) -> str | None:
+def next_page(answer: Answer) -> str | None:
+    """Where a list goes on (RFC 8288), on the registry's own host; None at its end."""
     target, _, relation = answer.headers.get("Link", "").partition(">")
     if not target.startswith("<") or "next" not in relation:
         return None
-    parts = urlsplit(urljoin(answer.url, target[1:]))
+    try:
+        parts = urlsplit(urljoin(answer.url, target[1:]))
+    except ValueError:
+        return None
     return f"{parts.path}?{parts.query}"
+
+
+def check_pages(read: int, what: str) -> None:
+    """Raises RegistryError for a list that has no end."""
+    if read >= MAX_PAGES:
+        raise RegistryError(
+            f"{what} goes on after {read} pages",
+            allowed=f"at most {MAX_PAGES} pages",
+            next_step="check that the host is a registry and what its log says",
+        )

@@ -12,13 +12,13 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from io import BytesIO
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 from uaitrain.errors import NotFoundError, RegistryError, UsageError
 from uaitrain.oci.descriptor import MAX_MANIFEST_BYTES, OCI_INDEX, OCI_MANIFEST, Descriptor
 from uaitrain.oci.digest import Digest, digest_of, hex_part, parse_digest
 from uaitrain.oci.image import canonical_json
-from uaitrain.registry.client import PUSH, Registry
+from uaitrain.registry.client import PUSH, Registry, check_pages, next_page
 from uaitrain.registry.upload import upload_blob
 from uaitrain.values import dataclass, field
 
@@ -205,11 +205,8 @@ def _by_api(registry: Registry, repository: str, subject: Digest) -> list[dict[s
         if answer.status != 200 or kind != OCI_INDEX:
             return None
         found += _entries(answer.body, f"{registry.host}'s list of what is attached to {subject}")
-        target, _, relation = answer.headers.get("Link", "").partition(">")
-        where = None
-        if target.startswith("<") and "next" in relation:
-            parts = urlsplit(urljoin(answer.url, target[1:]))
-            where = f"{parts.path}?{parts.query}"
+        where = next_page(answer)
+        check_pages(len(seen), f"{registry.host}'s list of what is attached to {subject}")
     return found
 
 

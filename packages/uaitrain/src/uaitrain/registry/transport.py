@@ -223,8 +223,14 @@ class Transport:
             target = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not target:
                 return answer
-            following = urljoin(answer.url, target)
-            moves = urlsplit(following)[:2] != urlsplit(answer.url)[:2]
+            try:
+                following = urljoin(answer.url, target)
+                moves = urlsplit(following)[:2] != urlsplit(answer.url)[:2]
+            except ValueError:
+                raise RegistryError(
+                    f"{answer.host} redirects to a broken address: {target[:100]!r}",
+                    next_step="check the registry's host and port",
+                ) from None
             # A body may hold a login (a token server's form): no other host gets it.
             resent = answer.status in _WITH_BODY and not (body and moves)
             if method not in ("GET", "HEAD") and not resent:

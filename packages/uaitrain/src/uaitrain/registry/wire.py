@@ -103,10 +103,10 @@ class Answer:
 
     def _read_all(self, limit: int) -> bytes:
         """Up to ``limit`` bytes; only the read after the last byte tells a body cut short."""
-        found = b""
+        found = bytearray()
         while len(found) < limit and (data := self.read(limit - len(found))):
             found += data
-        return found
+        return bytes(found)
 
     def close(self) -> None:
         """Give the connection back when all was read, else end it."""
