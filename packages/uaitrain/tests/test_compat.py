@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from uaitrain import compat
-from uaitrain.cli.main import Parser
+from uaitrain.cli.parser import Parser
 from uaitrain.errors import UsageError
 from uaitrain.spec import CPU, GPU, BaseChoice, Framework, TrainSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from uaitrain.cli.main import Parser
+from uaitrain.cli.parser import Parser
 from uaitrain.errors import UsageError
 from uaitrain.settings import SETTINGS, add_spec_arguments, parse_size, spec_from
 from uaitrain.spec import CPU, GPU, BaseChoice, Resources, TrainSpec
@@ -93,7 +93,7 @@ def test_every_setting_can_stand_in_the_file(tmp_path: Path) -> None:
     assert {s.key.split(".")[0] for s in SETTINGS} == {
         *("framework", "code", "main", "solver", "snapshot", "arguments", "data", "output"),
         *("image", "ignore", "internal_uhub", "base", "resources", "engine"),
-        "board",
+        *("board", "packages"),
     }
 
 

@@ -16,12 +16,12 @@ from uaitrain.oci.reference import check_host, check_repository, check_tag
 from uaitrain.secret import Secret
 from uaitrain.settings import (
     DEFAULT_TAG,
-    EngineFlag,
     absolute,
     check_engine,
     check_main_file,
     parse_framework,
     parse_size,
+    sort_engine,
 )
 from uaitrain.spec import (
     CPU,
@@ -91,7 +91,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             note += f" (default: {row.default})" if row.default else ""
             group.add_argument(
                 f"--{row.name}",
-                action=EngineFlag if row.name == "engine" else "store",
                 metavar=row.name.upper(),
                 default=row.default or None,
                 help=row.help + note,
@@ -144,6 +143,7 @@ def spec_from(
         raise UsageError(
             f"missing: {', '.join(absent)}", next_step="python caffe_tool.py pack --help shows each"
         )
+    sort_engine(arguments, "engine")
     internal = _flag(arguments.internal_uhub)
     host = arguments.registry_host or (UHUB_INTERNAL if internal else UHUB_PUBLIC)
     code = _code_folder(arguments.code_path, tool_folder)

@@ -7,7 +7,6 @@ paths in flags to the current one.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +31,10 @@ from uaitrain.spec import (
     TrainSpec,
 )
 from uaitrain.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 FILE_NAME = "uaitrain.toml"
 LOCK_FILES = ("uaitrain.lock", "uaitrain.packages.lock")
@@ -89,19 +92,13 @@ SETTINGS = (
 )
 
 
-class EngineFlag(argparse.Action):
+def sort_engine(arguments: argparse.Namespace, name: str) -> None:
     """``--engine`` names what trains. docker and podman, which run containers, are understood
     too, as if ``--container-engine`` had named them."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        runs_containers = values in CONTAINER_ENGINES
-        setattr(namespace, "container_engine" if runs_containers else self.dest, values)
+    told = getattr(arguments, name, None)
+    if told in CONTAINER_ENGINES:
+        arguments.container_engine = told
+        setattr(arguments, name, None)
 
 
 def check_engine(text: str) -> str:
@@ -152,8 +149,6 @@ def _add_flags(group: argparse._ArgumentGroup, settings: tuple[Setting, ...]) ->
             extra = {"action": "store_true"}
         elif setting.kind == NUMBER:
             extra["type"] = int
-        elif setting.key == "engine":
-            extra["action"] = EngineFlag
         default = f" (default: {setting.default})" if setting.default else ""
         group.add_argument(
             setting.flag,
@@ -167,6 +162,7 @@ def _add_flags(group: argparse._ArgumentGroup, settings: tuple[Setting, ...]) ->
 
 def spec_from(arguments: argparse.Namespace) -> TrainSpec:
     """The job that the flags and the settings file describe. Raises UsageError."""
+    sort_engine(arguments, "spec_engine")
     file = arguments.file if arguments.file is not None else Path(FILE_NAME)
     if arguments.file is not None or file.exists():
         values, folder = _read_file(file), file.absolute().parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -10,6 +9,10 @@ from uaitrain.access import Access
 from uaitrain.errors import UsageError
 from uaitrain.oci.reference import check_host
 from uaitrain.secret import Secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 
 def add_access_arguments(parser: argparse.ArgumentParser, *, username: bool = True) -> None:

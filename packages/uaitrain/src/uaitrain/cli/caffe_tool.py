@@ -11,8 +11,9 @@ from pathlib import Path
 from uaitrain import compat
 from uaitrain.cli.access import access_from, add_access_arguments, read_password
 from uaitrain.cli.console import Console
-from uaitrain.cli.main import Parser, guarded, leave_with
+from uaitrain.cli.main import guarded, leave_with
 from uaitrain.cli.pack import add_pack_arguments, options_from, show
+from uaitrain.cli.parser import Parser
 from uaitrain.errors import EXIT_OK, UsageError
 from uaitrain.secret import Secret
 

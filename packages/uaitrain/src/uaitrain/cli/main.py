@@ -5,7 +5,6 @@ Only the verb that was asked for is imported, so that each starts fast.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import gc
 import importlib
@@ -14,9 +13,10 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from uaitrain import __version__
+from uaitrain.cli import flags
 from uaitrain.cli.console import Console
 from uaitrain.errors import (
     EXIT_BUG,
@@ -27,6 +27,9 @@ from uaitrain.errors import (
     UaitrainError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    import argparse
 
 VERBS = {
     "init": "write uaitrain.toml for the folder at hand",
@@ -76,33 +79,6 @@ class Verb(Protocol):
     ) -> None: ...
 
     def run(self, arguments: argparse.Namespace, console: Console) -> int: ...
-
-
-# argparse asks gettext for translations of its messages, which nobody has, and that loads locale.
-argparse._ = str  # type: ignore[attr-defined]
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose errors are ours: one message, exit code 2, no guessing of short names."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("formatter_class", _Formatter)
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type] # passed on as they came
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, next_step=f"{self.prog} --help")
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Helps as wide as the terminal, which argparse loads half a dozen modules to ask."""
-
-    def __init__(self, prog: str) -> None:
-        try:
-            columns = os.get_terminal_size(sys.stdout.fileno()).columns
-        except (OSError, ValueError):
-            columns = 0
-        super().__init__(prog, width=int(os.environ.get("COLUMNS") or columns or 80) - 2)
 
 
 class Terminated(BaseException):
@@ -176,37 +152,16 @@ def _run_verb(words: list[str]) -> int:
             next_step=f"uaitrain {close}" if close else "uaitrain --help",
         )
     verb = cast(Verb, importlib.import_module(f"uaitrain.cli.{name}"))
-    parser = Parser(prog="uaitrain")
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser] = parser.add_subparsers(
-        dest="verb",
-        parser_class=Parser,
-        # Named, argparse need not format its usage (and load shutil) to find it out.
-        prog="uaitrain",
-    )
-    verb.add_parser(subparsers)
-    _add_common(subparsers.choices[name])
-    arguments, unknown = parser.parse_known_args(words, argparse.Namespace(json=False, quiet=False))
-    if unknown:
-        raise UsageError(
-            f"unknown argument {unknown[0]!r}", next_step=f"uaitrain {name} --help shows all"
-        )
+    arguments = flags.parse(verb, words)
+    if arguments is None:
+        from uaitrain.cli import parser
+
+        arguments = parser.parse(verb, words)
     console = Console(quiet=arguments.quiet, as_json=arguments.json)
     try:
         return verb.run(arguments, console)
     finally:
         console.close()
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    """``--json`` and ``--quiet`` for a verb and for each of its sub-verbs."""
-    nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    for action in nested:
-        for child in action.choices.values():
-            _add_common(child)
-    if not nested:
-        group = parser.add_argument_group("output")
-        for flag, text in (("--json", "print one JSON value"), ("--quiet", "no remarks")):
-            group.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
 
 
 def _tell_bug(error: Exception, console: Console) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,8 @@ from uaitrain.settings import (
 from uaitrain.spec import CPU, GPU
 
 if TYPE_CHECKING:
+    import argparse
+
     from uaitrain.destinations import PackOptions
     from uaitrain.flow import PackResult
     from uaitrain.spec import TrainSpec

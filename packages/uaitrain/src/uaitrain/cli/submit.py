@@ -102,6 +102,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             f"no such backend: {arguments.backend!r}",
             allowed=settings.words(arguments.backend, list(BACKENDS)),
         )
+    settings.sort_engine(arguments, "spec_engine")
     if getattr(arguments, "container_engine", None):
         arguments.spec_local_engine = arguments.container_engine
     if arguments.dry_run and (arguments.follow or arguments.pack):

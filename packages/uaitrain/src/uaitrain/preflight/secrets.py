@@ -65,7 +65,7 @@ NAMES = rb"(?:password|passwd|secret|api_?key|access_?key|private_?key|token)"
 class Kind:
     """What to look for. A pattern takes ten times as long as a search for fixed bytes, so it is
     tried only where one of ``hints`` stands: on their lines, or on all of the text where a match
-    may be ``spread`` over several. ``start`` is a faster pattern to be found first, for a kind
+    may be ``spread`` over several. ``beginning`` is a faster pattern to be found first, for a kind
     whose hint is too short to be one.
 
     ``folded`` kinds look at the text in lower case: ten times the speed of ``(?i)``.
@@ -74,18 +74,23 @@ class Kind:
     name: str
     hints: tuple[tuple[bytes, int], ...]
     """Each with its least common byte: most texts lack it, and one byte is found at once."""
-    pattern: re.Pattern[bytes]
+    expression: bytes
     folded: bool = False
     spread: bool = False
-    start: re.Pattern[bytes] | None = None
+    beginning: bytes = b""
+
+    @property
+    def pattern(self) -> re.Pattern[bytes]:
+        # Compiled where a hint stands, which is seldom; re keeps what it has compiled.
+        return re.compile(self.expression)
 
     def matches(self, text: bytes) -> Iterator[re.Match[bytes]]:
         """Some more than once, where a line has several hints."""
         for hint, seldom in self.hints:
             if seldom not in text or (at := text.find(hint)) < 0:
                 continue
-            if self.spread or self.start:
-                if not self.start or self.start.search(text):
+            if self.spread or self.beginning:
+                if not self.beginning or re.search(self.beginning, text):
                     yield from self.pattern.finditer(text)
                 continue
             while at >= 0:
@@ -106,13 +111,12 @@ def _with_seldom(hints: tuple[bytes, ...]) -> tuple[tuple[bytes, int], ...]:
 def _kind(
     name: str, pattern: bytes, *hints: bytes, start: bytes = b"", spread: bool = False
 ) -> Kind:
-    begin = re.compile(start) if start else None
-    return Kind(name, _with_seldom(hints), re.compile(pattern), spread=spread, start=begin)
+    return Kind(name, _with_seldom(hints), pattern, spread=spread, beginning=start)
 
 
 def _named(pattern: bytes) -> Kind:
     hints = (b"passw", b"secret", b"key", b"token")
-    return Kind("a password or key", _with_seldom(hints), re.compile(pattern), folded=True)
+    return Kind("a password or key", _with_seldom(hints), pattern, folded=True)
 
 
 KINDS = (
@@ -155,7 +159,7 @@ UNQUOTED = _named(
 UNQUOTED_SUFFIXES = (".env", ".ini", ".cfg", ".conf", ".properties", ".yaml", ".yml")
 """Where a value stands without quotes; in program text it would be a variable."""
 
-PLACEHOLDER = re.compile(
+PLACEHOLDER = (
     rb"(?i)your|example|changeme|change_me|placeholder|xxxx|dummy|os\.environ|getenv|getpass"
 )
 
@@ -222,9 +226,7 @@ def _secret_name(path: str) -> bool:
 
 def rules() -> str:
     """What is looked for, as a text that changes with it."""
-    return repr([(kind.pattern.pattern, kind.folded) for kind in (*KINDS, UNQUOTED)]) + repr(
-        PLACEHOLDER.pattern
-    )
+    return repr([(kind.expression, kind.folded) for kind in (*KINDS, UNQUOTED)]) + repr(PLACEHOLDER)
 
 
 def _in_files(root: Path, entries: list[Entry]) -> list[list[tuple[int, str]] | None]:
@@ -249,6 +251,6 @@ def _in_file(root: Path, entry: Entry) -> list[tuple[int, str]] | None:
         (data.count(b"\n", 0, match.start()) + 1, kind.name)
         for kind in kinds
         for match in kind.matches(lower if kind.folded else data)
-        if not PLACEHOLDER.search(match.group())
+        if not re.search(PLACEHOLDER, match.group())
     }
     return sorted(found)[:MOST_FINDINGS]

@@ -16,11 +16,14 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from uaitrain.errors import CredentialsError, RegistryError
-from uaitrain.registry.challenge import Challenge, parse_challenges
 from uaitrain.registry.credentials import Credentials
 from uaitrain.registry.failures import redact, refusal
 from uaitrain.registry.transport import Transport, is_loopback
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from uaitrain.registry.challenge import Challenge
 
 Scope = frozenset[tuple[str, str]]
 """Pairs of a resource (``repository:team/mnist``) and an action (``pull``)."""
@@ -97,6 +100,8 @@ class Authorizer:
 
         Raises CredentialsError where there is none to be had.
         """
+        from uaitrain.registry.challenge import parse_challenges
+
         with self._lock:
             challenges = {c.scheme: c for c in reversed(parse_challenges(challenge))}
             bearer = challenges.get("bearer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, verify
 from uaitrain.registry.failures import SilentError, TransientError
 from uaitrain.registry.patience import SLOWEST_PIECE
+from uaitrain.sha256 import sha256
 
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry
@@ -29,7 +29,7 @@ class BlobReader(io.RawIOBase):
         self._repository = repository
         self._descriptor = descriptor
         self._what = f"blob {descriptor.digest} of {registry.host}/{repository}"
-        self._hash = hashlib.sha256()
+        self._hash = sha256(size=descriptor.size)
         self._received = 0
         self._verified = False
         self._silent = False

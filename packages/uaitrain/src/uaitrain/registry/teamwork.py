@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -45,10 +45,10 @@ def run_all(
     thread that hangs: the threads are daemons and find ``Stop`` set when they wake.
     """
     results: dict[int, Result] = {}
-    waiting: queue.SimpleQueue[tuple[int, Thing]] = queue.SimpleQueue()
-    for item in enumerate(things):
-        waiting.put(item)
-    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    # A deque's ends are safe to use from several threads (Python's documentation says so).
+    waiting = deque(enumerate(things))
+    errors = deque[BaseException]()
+    ended = threading.Semaphore(0)
     stop = Stop()
 
     def worker() -> None:
@@ -56,14 +56,14 @@ def run_all(
             while True:
                 stop.check()
                 try:
-                    index, thing = waiting.get_nowait()
-                except queue.Empty:
+                    index, thing = waiting.popleft()
+                except IndexError:
                     break
                 results[index] = work(thing, stop)
         except BaseException as error:  # noqa: BLE001 raised again in the caller's thread
-            ended.put(error)
-        else:
-            ended.put(None)
+            errors.append(error)
+        finally:
+            ended.release()
 
     count = max(1, min(parallel, len(things)))
     threads = [threading.Thread(target=worker, daemon=True) for _ in range(count)]
@@ -72,9 +72,9 @@ def run_all(
         thread.start()
     try:
         for _ in threads:
-            error = ended.get()
-            if error is not None:
-                raise error
+            ended.acquire()
+            if errors:
+                raise errors[0]
     except KeyboardInterrupt:
         grace = _IMPATIENCE
         raise
