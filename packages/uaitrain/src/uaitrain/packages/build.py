@@ -13,11 +13,12 @@ from pathlib import Path
 from uaitrain.bases.resolve import ResolvedBase
 from uaitrain.engines import Engine
 from uaitrain.errors import BaseError
-from uaitrain.packages import indexes, resolver
+from uaitrain.packages import apt, indexes, resolver
 from uaitrain.packages.container import INSIDE, ScriptError, image_of, ran, words
 from uaitrain.packages.kept import pip_log
 from uaitrain.packages.pins import Pin
 from uaitrain.progress import Progress
+from uaitrain.values import dataclass
 
 _UV = "/run/uaitrain-uv"
 _PYTHON = "/usr/bin/python"
@@ -31,74 +32,86 @@ _NOT_OURS = (
 )
 
 
-def resolve(
-    engine: Engine,
-    base: ResolvedBase,
-    python: str,
-    wanted: Sequence[str],
-    there: Mapping[str, str],
-    before: Sequence[Pin],
-    work: Path,
-    progress: Progress,
-) -> tuple[Pin, ...]:
-    """As :func:`resolver.resolve`, and packages without wheels may be among them.
+_HAS_DISTUTILS = "import sys; sys.version_info >= (3, 12) or __import__('distutils.core')"
+"""Debian has a part of the standard library in a package of its own, which building needs."""
 
-    Raises BaseError, EngineError, StorageError.
+
+@dataclass(frozen=True)
+class Workshop:
+    """Containers of ``base``, in which its Python ``python`` (such as 3.9) builds packages.
+
+    They have Debian's packages ``apt`` as well, and are gone when they are done.
     """
-    files = resolver.write_question(wanted, there, before, work)
-    inside = [Path(INSIDE, file.name) for file in files]
-    asked = [*resolver.compile_words(python, *inside), "--python", _PYTHON]
-    task = progress.start(f"choosing Python packages in a container of {base.name}")
-    try:
-        _run(engine, base, words([_UV, *asked]), work, progress)
-    except ScriptError as error:
-        raise resolver.explain(error.said, python, there) from None
-    task.done()
-    return resolver.read_answer(files[2])
 
+    engine: Engine
+    base: ResolvedBase
+    python: str
+    apt: Sequence[str]
+    progress: Progress
 
-def build(
-    engine: Engine,
-    base: ResolvedBase,
-    python: str,
-    pins: Sequence[Pin],
-    work: Path,
-    progress: Progress,
-) -> list[Path]:
-    """Install each of ``pins`` into a tree of its own, laid out from the image's root.
+    def resolve(
+        self,
+        wanted: Sequence[str],
+        there: Mapping[str, str],
+        before: Sequence[Pin],
+        work: Path,
+    ) -> tuple[Pin, ...]:
+        """As :func:`resolver.resolve`, and packages without wheels may be among them.
 
-    Raises BaseError, EngineError, StorageError.
-    """
-    lines = []
-    for pin in pins:
-        (work / f"{pin.name}.txt").write_text(f"{pin}\n", "utf-8")
-        asked = ["pip", "install", "--no-deps", "--require-hashes", "--no-binary", pin.name]
-        asked += ["--python", _PYTHON, "--target", f"{INSIDE}/built/{pin.name}"]
-        lines.append(words([_UV, *asked, "--requirement", f"{INSIDE}/{pin.name}.txt"]))
-    task = progress.start(f"building {len(pins)} Python packages in a container of {base.name}")
-    try:
-        _run(engine, base, "\n".join(lines), work, progress)
-    except ScriptError as error:
-        said = [line.strip() for line in error.said.splitlines() if line.strip()]
-        raise BaseError(
-            f"a package of packages.sdist cannot be built on {base.name}: {'; '.join(said[:2])}",
-            next_step="what building needs, such as gcc and python3-dev, goes into packages.apt; "
-            f"the whole log: {pip_log()}",
-        ) from None
-    task.done()
-    return [_lay_out(work / "built" / pin.name, python) for pin in pins]
+        Raises BaseError, EngineError, StorageError.
+        """
+        files = resolver.write_question(wanted, there, before, work)
+        inside = [Path(INSIDE, file.name) for file in files]
+        asked = [*resolver.compile_words(self.python, *inside), "--python", _PYTHON]
+        try:
+            self._run("choosing Python packages", words([_UV, *asked]), work)
+        except ScriptError as error:
+            raise resolver.explain(error.said, self.python, there) from None
+        return resolver.read_answer(files[2])
 
+    def build(self, pins: Sequence[Pin], work: Path) -> list[Path]:
+        """Install each of ``pins`` into a tree of its own, laid out from the image's root.
 
-def _run(engine: Engine, base: ResolvedBase, script: str, work: Path, progress: Progress) -> None:
-    told = indexes.for_uv(indexes.pip_settings())
-    mounts = [(Path(resolver.program()), _UV)]
-    mounts += [(path, str(path)) for path in indexes.local_paths(told)]
-    image = image_of(engine, base, progress)
-    told |= {"HOME": INSIDE, "UV_CACHE_DIR": f"{INSIDE}/uv-cache", "UV_LINK_MODE": "copy"}
-    # Whoever calls us must be able to remove what root has made there.
-    script = f"trap 'chmod -R a+rwX {INSIDE}' EXIT\n{script}"
-    with ran(engine, image, script, work, told=told, mounts=mounts):
-        pass
+        Raises BaseError, EngineError, StorageError.
+        """
+        lines = []
+        for pin in pins:
+            (work / f"{pin.name}.txt").write_text(f"{pin}\n", "utf-8")
+            asked = ["pip", "install", "--no-deps", "--require-hashes", "--no-binary", pin.name]
+            asked += ["--python", _PYTHON, "--target", f"{INSIDE}/built/{pin.name}"]
+            lines.append(words([_UV, *asked, "--requirement", f"{INSIDE}/{pin.name}.txt"]))
+        try:
+            self._run(f"building {len(pins)} Python packages", "\n".join(lines), work)
+        except ScriptError as error:
+            lines = [line.strip() for line in error.said.splitlines()]
+            shown = "; ".join(line for line in lines if line.startswith(("E:", "error:", "cause:")))
+            raise BaseError(
+                f"a package of packages.sdist cannot be built on {self.base.name}: {shown[:400]}",
+                next_step="what building needs, such as gcc and python3-dev, goes into "
+                f"packages.apt; the whole log: {pip_log()}",
+            ) from None
+        return [_lay_out(work / "built" / pin.name, self.python) for pin in pins]
+
+    def _run(self, what: str, script: str, work: Path) -> None:
+        told = indexes.for_uv(indexes.pip_settings())
+        mounts = [(Path(resolver.program()), _UV)]
+        mounts += [(path, str(path)) for path in indexes.local_paths(told)]
+        image = image_of(self.engine, self.base, self.progress)
+        told |= {"HOME": INSIDE, "UV_CACHE_DIR": f"{INSIDE}/uv-cache", "UV_LINK_MODE": "copy"}
+        apt.name_mirrors(work)
+        task = self.progress.start(f"{what} in a container of {self.base.name}")
+        with ran(self.engine, image, self._prepared(script), work, told=told, mounts=mounts):
+            task.done()
+
+    def _prepared(self, script: str) -> str:
+        wanted = words(self.apt)
+        return (
+            # Whoever calls us must be able to remove what root has made there.
+            f"trap 'chmod -R a+rwX {INSIDE}' EXIT\nwanted={words([wanted])}\n"
+            f"{_PYTHON} -c {words([_HAS_DISTUTILS])} 2>/dev/null ||\n"
+            '  wanted="$wanted python3-distutils"\n'
+            f'if [ -n "$wanted" ]; then\n{apt.READY}apt install $wanted\nfi >&2\n{script}\n'
+        )
 
 
 def _lay_out(tree: Path, python: str) -> Path:

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from uaitrain.bases import catalogue
 from uaitrain.bases.resolve import ResolvedBase
 from uaitrain.engines import Engine
 from uaitrain.errors import BaseError
 from uaitrain.oci.layer import Layer
+from uaitrain.packages import apt
 from uaitrain.packages.container import ScriptError, image_of, ran, words
 from uaitrain.packages.kept import PackageLayer, keep, pip_log, work_folder
 from uaitrain.packages.pins import DebianPins, request_of
@@ -25,36 +25,7 @@ FindEngine = Callable[[], Engine]
 _WAY = "1"
 """Counts the changes in how the layer is made."""
 
-_DEFAULT = "http://deb.debian.org"
-_SCRIPT = """\
-sources=/run/uaitrain/sources.list
-. /etc/os-release
-if [ -s /run/uaitrain/mirrors ]; then
-  while read -r line; do
-    case $line in
-      deb\\ *) printf '%s\\n' "$line" ;;
-      *) printf 'deb %s %s main\\n' "$line" "$VERSION_CODENAME" ;;
-    esac
-  done </run/uaitrain/mirrors >$sources
-elif cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -Eq '^(deb|URIs:)'; then
-  sources=
-elif [ "$ID" = debian ]; then
-  for part in debian:$VERSION_CODENAME debian:$VERSION_CODENAME-updates \\
-    debian-security:$VERSION_CODENAME-security; do
-    printf 'deb {default}/%s %s main\\n' "${{part%%:*}}" "${{part#*:}}"
-  done >$sources
-else
-  echo 'E: no package source' >&2
-  exit 100
-fi
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 RUNLEVEL=1
-apt() {{
-  command apt-get -q -y ${{sources:+-o Dir::Etc::SourceList=$sources -o Dir::Etc::SourceParts=-}} \\
-    -o Acquire::Check-Valid-Until=false -o Acquire::Retries=3 -o APT::Sandbox::User=root \\
-    --no-install-recommends "$@"
-}}
-apt update
-{choose}
+_INSTALL = """\
 if [ -s /run/uaitrain/pins ]; then
   apt --allow-downgrades install $(cat /run/uaitrain/pins)
 fi
@@ -113,11 +84,10 @@ def _install(
 ) -> Layer:
     engine = find_engine()
     image = image_of(engine, base, progress)
-    (work / "mirrors").write_text("".join(f"{each}\n" for each in catalogue.mirrors()), "utf-8")
+    apt.name_mirrors(work)
     task = progress.start(f"installing Debian packages in a container of {base.name}")
-    script = _SCRIPT.format(choose=choose, default=_DEFAULT)
     try:
-        with ran(engine, image, script, work, told={}) as container:
+        with ran(engine, image, apt.READY + choose + _INSTALL, work, told={}) as container:
             task.done()
             return container.difference(work, progress)
     except ScriptError as error:

@@ -12,7 +12,8 @@ from uaitrain.engines import Engine, require_engine
 from uaitrain.errors import BaseError
 from uaitrain.oci.layer import Layer
 from uaitrain.package_settings import Packages, read_requirements, requirement_name
-from uaitrain.packages import build, debian, pins, resolver, wheel_layer
+from uaitrain.packages import debian, pins, resolver, wheel_layer
+from uaitrain.packages.build import Workshop
 from uaitrain.packages.installed import installed
 from uaitrain.packages.kept import PackageLayer, keep, work_folder
 from uaitrain.packages.pins import Lock, Pin, PythonPins, request_of
@@ -51,6 +52,9 @@ class Installing:
     def find_engine(self) -> Engine:
         return require_engine(self.engine)
 
+    def workshop(self, base: ResolvedBase, python: str) -> Workshop:
+        return Workshop(self.find_engine(), base, python, self.packages.apt, self.progress)
+
 
 def package_layers(
     how: Installing, targets: Mapping[str, Target]
@@ -70,18 +74,25 @@ def package_layers(
     for target in targets.values():
         if how.packages.apt and target.base.digest not in made:
             lock, made[target.base.digest] = _debian(how, target.base, lock)
+            old = _written(how, lock, old)
     pythons = sorted({target.python for target in targets.values()})
     for python in pythons if how.packages.has_python else ():
         bases = [target.base for target in targets.values() if target.python == python]
-        lock, made[python] = _python(how, stated, python, bases, lock, old)
-    if lock != old:
-        pins.write(how.packages.lock, lock)
+        lock, made[python] = _python(how, stated, python, bases, lock)
+        old = _written(how, lock, old)
     return {
         accelerator: tuple(
             layer for key in (target.base.digest, target.python) if (layer := made.get(key))
         )
         for accelerator, target in targets.items()
     }
+
+
+def _written(how: Installing, lock: Lock, old: Lock) -> Lock:
+    """After each choice, so that a failure of the next one does not lose it."""
+    if lock != old:
+        pins.write(how.packages.lock, lock)
+    return lock
 
 
 def _check_python(target: Target) -> None:
@@ -144,7 +155,6 @@ def _python(
     python: str,
     bases: Sequence[ResolvedBase],
     lock: Lock,
-    old: Lock,
 ) -> tuple[Lock, PackageLayer | None]:
     known = lock.for_python(python)
     has = [installed(base, python) for base in bases]
@@ -160,8 +170,7 @@ def _python(
     def make(work: Path) -> Layer:
         built = []
         if chosen.built:
-            engine = how.find_engine()
-            built = build.build(engine, bases[0], python, chosen.built, work, how.progress)
+            built = how.workshop(bases[0], python).build(chosen.built, work)
         found = wheel_layer.fetch(python, chosen.wheels, work / "wheels", how.progress)
         return wheel_layer.write(python, found, built, work, how.progress)
 
@@ -197,10 +206,8 @@ def _choose(
     }
     task = how.progress.start(f"choosing packages for Python {python}")
     if stated.built:
-        engine = how.find_engine()
-        found = build.resolve(
-            engine, base, python, stated.requirements, there, before, work, how.progress
-        )
+        shop = how.workshop(base, python)
+        found = shop.resolve(stated.requirements, there, before, work)
     else:
         found = resolver.resolve(python, stated.requirements, there, before, work)
     task.done()
