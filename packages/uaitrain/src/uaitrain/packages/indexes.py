@@ -95,5 +95,6 @@ def local_paths(told: Mapping[str, str]) -> list[Path]:
     for word in words:
         path = unquote(urlsplit(word).path) if word.startswith("file:") else word
         if path.startswith("/") and Path(path).exists():
-            found.append(Path(path))
+            # An index's pages name files beside its own folder.
+            found.append(Path(path).parent if word.startswith("file:") else Path(path))
     return list(dict.fromkeys(found))

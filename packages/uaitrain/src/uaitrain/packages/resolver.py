@@ -118,7 +118,8 @@ def explain(said: str, python: str, there: Mapping[str, str]) -> BaseError:
     said = re.sub(r"//[^/\s@]*@", "//", said)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     causes = [line.removeprefix("cause: ") for line in lines if line.startswith("cause:")]
-    shown = "; ".join(causes[:2]) or (lines[0] if lines else "no reason given")
+    errors = [line for line in lines if line.startswith(("error:", "E:"))]
+    shown = "; ".join(causes[:2] or errors[-1:] or lines[-1:]) or "no reason given"
     shown = shown.replace("we can conclude that ", "")
     next_step = "correct packages.* in uaitrain.toml"
     if no_wheel := re.search(r"(\S+) has no usable wheels|all versions of (\S+) have no", shown):
