@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from uaitrain.bases import catalogue
@@ -18,11 +20,10 @@ if [ -s /run/uaitrain/mirrors ]; then
   done </run/uaitrain/mirrors >$sources
 elif cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -Eq '^(deb|URIs:)'; then
   sources=
-elif [ "$ID" = debian ]; then
-  for part in debian:$VERSION_CODENAME debian:$VERSION_CODENAME-updates \\
-    debian-security:$VERSION_CODENAME-security; do
-    printf 'deb http://deb.debian.org/%s %s main\\n' "${part%%:*}" "${part#*:}"
-  done >$sources
+elif [ "$ID" = debian ] && [ -s /run/uaitrain/machine ]; then
+  while read -r address part; do
+    printf 'deb %s %s%s main\\n' "$address" "$VERSION_CODENAME" "$part"
+  done </run/uaitrain/machine >$sources
 else
   echo 'E: no package source' >&2
   exit 100
@@ -37,9 +38,20 @@ apt() {
 apt update
 """
 """Defines ``apt`` and knows the packages. The mirrors of the user's catalogue come first, then the
-base's own sources; a Debian that has none gets Debian's."""
+base's own sources; a Debian that has none gets the mirrors of this machine."""
+
+_ADDRESS = re.compile(r"(https?://[^\s]+?/(debian|debian-security))/?(?=\s|$)", re.MULTILINE)
 
 
 def name_mirrors(work: Path) -> None:
-    """Tell the lines above the mirrors of the user's catalogue. Raises OSError."""
-    (work / "mirrors").write_text("".join(f"{each}\n" for each in catalogue.mirrors()), "utf-8")
+    """Tell the lines above the mirrors that the user names, and this machine's. Raises OSError."""
+    named = os.environ.get("UAITRAIN_DEBIAN_MIRROR", "")
+    mirrors = (named,) if named else catalogue.mirrors()
+    (work / "mirrors").write_text("".join(f"{each}\n" for each in mirrors), "utf-8")
+    files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
+    text = "".join(file.read_text("utf-8", "replace") for file in files if file.is_file())
+    lines = {
+        f"{address} {'-security' if kind != 'debian' else ''}\n"
+        for address, kind in _ADDRESS.findall(text)
+    }
+    (work / "machine").write_text("".join(sorted(lines)), "utf-8")

@@ -104,12 +104,12 @@ _CAUSES = (
     (
         r"no package source",
         "the base has no package source",
-        'name a mirror: [debian] mirrors = ["URL"] in your catalogue.toml',
+        "name a mirror: UAITRAIN_DEBIAN_MIRROR=URL",
     ),
     (
         r"Temporary failure|Could not resolve|Could not connect|Failed to fetch",
         "the mirror cannot be reached",
-        'check the network, or name a mirror: [debian] mirrors = ["URL"] in your catalogue.toml',
+        "check the network, or name a mirror: UAITRAIN_DEBIAN_MIRROR=URL",
     ),
     (r"apt-get: not found", "it has no apt-get", "use a Dockerfile on the base"),
     (r"unmet dependencies", "they do not fit together", "correct packages.apt"),
