@@ -30,6 +30,7 @@ LAYERS = (
     ("oci",),
     ("atomic", "paths"),
     ("errors", "nearest", "progress", "secret", "sha256", "shell", "units", "values"),
+    ("typed",),
 )
 """Top to bottom. A part may import parts of lower rows and itself; not its neighbours."""
 
@@ -69,6 +70,7 @@ HELP_MODULES = {
     "uaitrain.cli.main",
     "uaitrain.errors",
     "uaitrain.progress",
+    "uaitrain.typed",
     "uaitrain.units",
 }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from uaitrain.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry
     from uaitrain.registry.credentials import Credentials

@@ -7,7 +7,6 @@ control characters, which bash, zsh and ksh read.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from uaitrain.backends import Job, Mount
 from uaitrain.backends.local import render
@@ -25,6 +24,7 @@ from uaitrain.spec import (
 )
 from uaitrain.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.engines.facts import LocalFacts
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from uaitrain.access import Access, Registries
 from uaitrain.bases.resolve import ResolvedBase
@@ -13,8 +12,10 @@ from uaitrain.oci.image import Image
 from uaitrain.progress import Progress
 from uaitrain.sinks import Sink, SinkReport
 from uaitrain.spec import CPU, GPU, TrainSpec
+from uaitrain.typed import Protocol
 from uaitrain.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.engines import Engine
     from uaitrain.oci.layer import Layer

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from uaitrain import atomic, destinations
 from uaitrain.access import Registries
@@ -46,6 +45,7 @@ from uaitrain.runlog import RunLog
 from uaitrain.spec import CPU, GPU, WORK_DIR, TrainSpec
 from uaitrain.values import dataclass, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.engines import Engine
     from uaitrain.provenance.attach import Attachment, Wanted

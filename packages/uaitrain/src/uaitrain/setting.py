@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TEXT, PATH, NUMBER, SWITCH, LIST = "text", "a path", "a whole number", "true or false", "a list"
 TYPES: Mapping[str, type] = {TEXT: str, PATH: str, NUMBER: int, SWITCH: bool, LIST: list}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from uaitrain.errors import UsageError
 from uaitrain.nearest import nearest
@@ -35,6 +34,7 @@ from uaitrain.values import replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
 FILE_NAME = "uaitrain.toml"
 LOCK_FILES = ("uaitrain.lock", "uaitrain.packages.lock")

@@ -8,13 +8,15 @@ trusts it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from uaitrain.oci.reference import Reference
 from uaitrain.secret import Secret
 from uaitrain.values import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from uaitrain.package_settings import Packages
 
 CPU = "cpu"

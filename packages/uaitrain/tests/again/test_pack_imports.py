@@ -19,22 +19,22 @@ from uaitrain.registry.push import push_image
 
 STANDARD = frozenset(
     (
-        "argparse", "array", "atexit", "base64", "binascii", "collections", "contextlib",
+        "array", "atexit", "base64", "binascii", "collections", "contextlib",
         "copyreg", "encodings", "enum", "errno", "fcntl", "fnmatch", "functools", "gc",
-        "gettext", "hashlib", "heapq", "importlib", "ipaddress", "itertools", "json", "keyword",
-        "locale", "marshal", "math", "ntpath", "operator", "pathlib", "queue", "re", "reprlib",
+        "hashlib", "importlib", "ipaddress", "itertools", "json", "keyword",
+        "locale", "marshal", "math", "ntpath", "operator", "pathlib", "re", "reprlib",
         "select", "selectors", "shlex", "signal", "socket", "stat", "string", "struct",
-        "textwrap", "threading", "time", "types", "typing", "urllib", "warnings", "weakref",
+        "textwrap", "threading", "time", "types", "urllib", "warnings", "weakref",
         "zlib",
     )
 )  # fmt: skip
 """Of the standard library, beside what every Python has loaded anyway. Not among them, for they
-are slow: dataclasses, inspect, http, email, ssl, tomllib, subprocess, shutil, tempfile, logging,
-concurrent, datetime, difflib, random, asyncio, sqlite3, xml."""
+are slow: argparse, typing, dataclasses, inspect, http, email, ssl, tomllib, subprocess, shutil,
+tempfile, logging, concurrent, datetime, difflib, random, asyncio, sqlite3, xml."""
 
 AT_FIRST = frozenset(
     (
-        "ast", "calendar", "copy", "datetime", "numbers", "pickle",
+        "ast", "calendar", "copy", "datetime", "numbers", "pickle", "typing",
     )
 )  # fmt: skip
 """What the first preflight of a job loads besides, with protobuf."""
@@ -44,7 +44,7 @@ OURS = frozenset(
         "access", "again", "assemble", "atomic", "backends", "bases", "cli", "commands",
         "destinations", "engines", "entry", "errors", "files", "flow", "frameworks", "nearest",
         "oci", "origin", "paths", "preflight", "progress", "registry", "runlog", "secret", "sha256",
-        "setting", "settings", "shell", "ship_settings", "sinks", "spec", "units", "values",
+        "setting", "settings", "shell", "ship_settings", "sinks", "spec", "typed", "units", "values",
     )
 )  # fmt: skip
 NOT_OURS = frozenset(

@@ -12,8 +12,8 @@ import tarfile
 import pytest
 from support.inspected import layer, member, raw_layer
 from uaitrain.errors import DigestError, RegistryError
-from uaitrain.oci.careful_tar import MAX_HEADER_BYTES
 from uaitrain.inspection.layer_files import FILE, FOLDER, HARD_LINK, LINK, OTHER, read_layer
+from uaitrain.oci.careful_tar import MAX_HEADER_BYTES
 from uaitrain.oci.descriptor import OCI_LAYER, OCI_LAYER_ZSTD, Descriptor
 from uaitrain.oci.digest import digest_of
 from uaitrain.oci.layer import BlobLayer

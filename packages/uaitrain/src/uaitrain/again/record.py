@@ -13,7 +13,6 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from uaitrain import atomic, paths
@@ -25,7 +24,10 @@ from uaitrain.registry import connect
 from uaitrain.registry.transport import is_loopback
 from uaitrain.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from uaitrain.bases.resolve import ResolvedBase
     from uaitrain.destinations import PackOptions
     from uaitrain.flow import PackResult

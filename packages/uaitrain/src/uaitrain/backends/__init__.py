@@ -10,9 +10,13 @@ from __future__ import annotations
 import enum
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast
 
+from uaitrain.typed import Protocol, cast
 from uaitrain.values import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 BACKENDS = {
     "local": "Docker or Podman on this machine, in the background",

@@ -7,11 +7,13 @@ background are made from it by :mod:`uaitrain.backends.detached`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 from uaitrain.backends import Job, Mount, Request
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from uaitrain.backends.detached import LocalBackend
 
 NVIDIA_DOCKER = "nvidia-docker"

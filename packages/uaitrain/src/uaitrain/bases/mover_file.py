@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from uaitrain import atomic
 from uaitrain.atomic import storage_error
@@ -20,6 +19,10 @@ from uaitrain.oci.image import Image
 from uaitrain.paths import cache_dir
 from uaitrain.progress import Progress
 from uaitrain.sha256 import sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FOLDER = "opt/uaitrain"
 """Where it lies in an image."""

@@ -6,7 +6,6 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from uaitrain.atomic import write_bytes
 from uaitrain.bases import labels
@@ -16,6 +15,7 @@ from uaitrain.oci.image import Image
 from uaitrain.oci.layer import Layer
 from uaitrain.paths import cache_dir
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import tarfile
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from uaitrain.bases import labels
 from uaitrain.bases.catalogue import BaseEntry, Chosen, LayoutReference
@@ -16,6 +15,7 @@ from uaitrain.oci.image import Image
 from uaitrain.oci.layout import Layout
 from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
+from uaitrain.typed import Protocol
 from uaitrain.values import dataclass
 
 

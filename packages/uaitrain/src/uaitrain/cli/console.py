@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, TextIO
 
 from uaitrain.errors import UaitrainError
 from uaitrain.progress import Progress, Silent, Task
 from uaitrain.units import human_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
 
 _COLOURS = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 _FRAME_SECONDS = 0.1

@@ -8,11 +8,14 @@ compares both on the same command lines.
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
 
+from uaitrain.typed import cast
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
+    from typing import Any
 
     from uaitrain.cli.main import Verb
 
@@ -36,7 +39,7 @@ def parse(verb: Verb, words: list[str]) -> argparse.Namespace | None:
         return None
     recorder = _Recorder()
     try:
-        verb.add_parser(cast(Any, recorder))
+        verb.add_parser(cast("Any", recorder))
         for flag in COMMON:
             recorder.add_argument(flag, action="store_true")
         found = SimpleNamespace(verb=words[0], **recorder.defaults)
@@ -89,7 +92,7 @@ class _Recorder:
             self._store(flag, value, found)
 
     def _store(self, flag: dict[str, Any], text: str, found: SimpleNamespace) -> None:
-        target, value = flag["dest"], cast(Any, text)
+        target, value = flag["dest"], cast("Any", text)
         if flag["action"] == "store_true":
             value = True
         elif "type" in flag:

@@ -13,10 +13,8 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
 from uaitrain import __version__
-from uaitrain.cli import flags
 from uaitrain.cli.console import Console
 from uaitrain.errors import (
     EXIT_BUG,
@@ -27,9 +25,12 @@ from uaitrain.errors import (
     UaitrainError,
     UsageError,
 )
+from uaitrain.typed import Protocol, cast
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import NoReturn
 
 VERBS = {
     "init": "write uaitrain.toml for the folder at hand",
@@ -152,6 +153,8 @@ def _run_verb(words: list[str]) -> int:
             next_step=f"uaitrain {close}" if close else "uaitrain --help",
         )
     verb = cast(Verb, importlib.import_module(f"uaitrain.cli.{name}"))
+    from uaitrain.cli import flags
+
     arguments = flags.parse(verb, words)
     if arguments is None:
         from uaitrain.cli import parser

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console
@@ -19,8 +18,10 @@ from uaitrain.settings import (
 )
 from uaitrain.spec import CPU, GPU
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
     from uaitrain.destinations import PackOptions
     from uaitrain.flow import PackResult

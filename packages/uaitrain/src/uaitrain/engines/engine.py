@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from uaitrain.errors import EngineError
 from uaitrain.values import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
 

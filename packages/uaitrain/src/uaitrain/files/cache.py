@@ -17,7 +17,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO
 
 from uaitrain import __version__, atomic
 from uaitrain.errors import UaitrainError
@@ -29,6 +28,10 @@ from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, hex_part, parse_digest
 from uaitrain.sha256 import sha256
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, BinaryIO
 
 SPOOL_LIMIT_BYTES = 4 << 30
 """The compressed layers that are kept; the longest unused go first."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+
+from uaitrain.typed import cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 class _IteratorStream(io.RawIOBase):
@@ -36,4 +41,4 @@ class _IteratorStream(io.RawIOBase):
 
 def as_file(chunks: Iterator[bytes]) -> BinaryIO:
     """Closing the file closes the iterator, too."""
-    return cast(BinaryIO, io.BufferedReader(_IteratorStream(chunks), 1 << 18))
+    return cast("BinaryIO", io.BufferedReader(_IteratorStream(chunks), 1 << 18))

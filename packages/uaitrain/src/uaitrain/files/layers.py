@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache as once
 from pathlib import Path
-from typing import BinaryIO
 
 from uaitrain.files.cache import LayerCache, LayerFacts, folder_key, given_key, plan_key
 from uaitrain.files.compress import gzip_stream, is_worth_compressing
@@ -19,6 +18,10 @@ from uaitrain.oci.digest import Digest
 from uaitrain.progress import Progress, Silent, Task
 from uaitrain.sha256 import sha256
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,13 @@ Pure: no file is read here. Names and rules are those of BVLC Caffe 1.0.0.
 from __future__ import annotations
 
 import posixpath
-from typing import Any
 
 from uaitrain.spec import CPU, DATA_DIR, LOG_DIR, OUTPUT_DIR, WORK_DIR, TrainSpec
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NAME = "caffe"
 STOCK_ENTRY = "train.py"

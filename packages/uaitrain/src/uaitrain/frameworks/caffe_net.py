@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from uaitrain.frameworks.caffe import modern_type
 from uaitrain.frameworks.prototxt import Document
 from uaitrain.frameworks.prototxt_tree import Node
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TRAIN = 0
 TEST = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from uaitrain.frameworks.prototxt_tree import (
     Node,
@@ -17,6 +16,10 @@ from uaitrain.frameworks.prototxt_tree import (
 )
 from uaitrain.nearest import nearest
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SOLVER = "SolverParameter"
 NET = "NetParameter"

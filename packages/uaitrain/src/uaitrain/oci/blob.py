@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 from uaitrain.errors import DigestError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest, verify
 from uaitrain.sha256 import UNKNOWN, sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 CHUNK = 1 << 20
 """Bytes moved at a time."""

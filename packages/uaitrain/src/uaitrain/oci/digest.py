@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import NewType
 
 from uaitrain.errors import DigestError, UsageError
 from uaitrain.sha256 import sha256
 
-Digest = NewType("Digest", str)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NewType
+
+    Digest = NewType("Digest", str)
+else:
+    Digest = str
 """``sha256:`` and 64 lower-case hexadecimal digits; made only by the functions below."""
 
 _PATTERN = re.compile(r"sha256:[0-9a-f]{64}\Z")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 from uaitrain.errors import RegistryError, UsageError
 from uaitrain.oci.descriptor import (
@@ -24,6 +23,10 @@ from uaitrain.oci.descriptor import (
 from uaitrain.oci.digest import Digest, digest_of, parse_digest
 from uaitrain.oci.layer import Layer
 from uaitrain.values import dataclass, field, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def canonical_json(value: object) -> bytes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO, Protocol, runtime_checkable
 
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import Digest
+from uaitrain.typed import Protocol
 from uaitrain.values import dataclass
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
-@runtime_checkable
+
 class Layer(Protocol):
     """One change set of an image.
 

@@ -16,7 +16,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from uaitrain.atomic import make_temporary, storage_error, write_bytes
 from uaitrain.errors import NotFoundError, RegistryError, StorageError
@@ -34,6 +33,10 @@ from uaitrain.oci.image import Image, canonical_json, parse_config, parse_index,
 from uaitrain.oci.layer import BlobLayer
 from uaitrain.progress import Progress, Silent
 from uaitrain.values import dataclass, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
 MARKER = "oci-layout"

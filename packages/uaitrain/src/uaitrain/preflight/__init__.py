@@ -7,12 +7,12 @@ family is a module, a row in :data:`CHECKS` (checks.py) and its rules in docs/ma
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from uaitrain.preflight.finding import Finding, Severity
 from uaitrain.preflight.subject import BaseFacts, EngineAnswer, Subject
 from uaitrain.values import replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

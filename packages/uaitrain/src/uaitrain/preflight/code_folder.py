@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +61,8 @@ def check(look: Look) -> Iterator[Finding]:
         return
     total = look.subject.inventory.total_bytes
     if total > LARGE_BYTES:
+        import heapq
+
         largest = heapq.nlargest(MOST_NAMED, files, key=lambda entry: entry.size)
         named = ", ".join(f"{entry.path} ({_mib(entry.size)})" for entry in largest)
         yield LARGE.finding(f"{_mib(total)} in {root}; the largest: {named}", str(root))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from uaitrain.frameworks.caffe_net import NetLayer
 from uaitrain.preflight import databases, file_lists
@@ -31,6 +30,10 @@ from uaitrain.preflight.mean_file import mean_fault
 from uaitrain.preflight.paths import OUTPUT, Place
 from uaitrain.preflight.rule import Rule
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 @dataclass(frozen=True)

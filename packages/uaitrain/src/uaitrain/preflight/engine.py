@@ -10,13 +10,16 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from uaitrain.preflight.finding import Finding
 from uaitrain.preflight.look import Look
 from uaitrain.preflight.rule import error, note, warning
 from uaitrain.preflight.subject import EngineAnswer
 from uaitrain.spec import DATA_DIR, OUTPUT_DIR, WORK_DIR
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DISTRIBUTION = "caffe-torch"
 _MODULE = "caffe.__main__"

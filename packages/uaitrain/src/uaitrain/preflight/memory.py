@@ -14,7 +14,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from uaitrain import __version__, atomic
 from uaitrain.errors import UaitrainError
@@ -24,6 +23,10 @@ from uaitrain.preflight.subject import Subject
 from uaitrain.sha256 import sha256
 from uaitrain.spec import Account
 from uaitrain.values import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MOST_FILES = 2_000
 """More files in the data and output folders are not looked at one by one."""

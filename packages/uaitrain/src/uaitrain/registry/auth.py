@@ -12,7 +12,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from uaitrain.errors import CredentialsError, RegistryError
@@ -23,6 +22,8 @@ from uaitrain.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from uaitrain.registry.challenge import Challenge
 
 Scope = frozenset[tuple[str, str]]

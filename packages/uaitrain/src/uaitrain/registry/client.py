@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
 
 from uaitrain.errors import DigestError, RegistryError, UsageError
@@ -23,10 +22,13 @@ from uaitrain.oci.reference import DOCKER_HUB
 from uaitrain.registry.auth import Authorizer, Scope, scope_of
 from uaitrain.registry.failures import DamagedError, MissingBlobsError, is_registry, refusal
 from uaitrain.registry.transport import Transport
+from uaitrain.typed import cast
 from uaitrain.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
     from uaitrain.registry.wire import Answer
 
@@ -202,7 +204,7 @@ class Registry:
         from uaitrain.registry.wire import CHUNK
 
         # BinaryIO has attributes, such as name, that nobody reads from a stream.
-        return cast(BinaryIO, io.BufferedReader(BlobReader(self, repository, descriptor), CHUNK))
+        return cast("BinaryIO", io.BufferedReader(BlobReader(self, repository, descriptor), CHUNK))
 
     def read_blob(self, repository: str, descriptor: Descriptor) -> bytes:
         """A small blob (an image config) at once, verified; asked for once more if damaged."""

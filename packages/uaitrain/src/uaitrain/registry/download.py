@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
 
 from uaitrain.errors import DigestError
 from uaitrain.oci.descriptor import Descriptor
@@ -12,7 +11,10 @@ from uaitrain.registry.failures import SilentError, TransientError
 from uaitrain.registry.patience import SLOWEST_PIECE
 from uaitrain.sha256 import sha256
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from uaitrain.registry.client import Registry
     from uaitrain.registry.wire import Answer
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING
 
 from uaitrain.errors import UaitrainError
 from uaitrain.registry.push import Blob, BlobReport, bring
 from uaitrain.registry.teamwork import Stop, StoppedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.oci.digest import Digest
     from uaitrain.oci.layer import Layer

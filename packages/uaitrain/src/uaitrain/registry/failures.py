@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from uaitrain.errors import CredentialsError, DigestError, NotFoundError, RegistryError
+from uaitrain.typed import Protocol
 
 RETRIED = frozenset({408, 429, 499, 500, 502, 503, 504})
 """Statuses after which the same request may succeed; 499 is what distribution answers to a request

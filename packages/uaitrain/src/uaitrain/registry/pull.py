@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import BinaryIO
 
 from uaitrain import atomic
 from uaitrain.errors import BaseError, StorageError
@@ -14,6 +13,10 @@ from uaitrain.oci.image import Image, Manifest, parse_config, parse_index, parse
 from uaitrain.oci.reference import Reference
 from uaitrain.registry.client import FetchedManifest, Registry
 from uaitrain.values import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 @dataclass(frozen=True)

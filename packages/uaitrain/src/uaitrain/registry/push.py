@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import BinaryIO
 
 from uaitrain.errors import NotFoundError, RegistryError, UaitrainError, UsageError
 from uaitrain.oci.descriptor import Descriptor
@@ -23,6 +22,10 @@ from uaitrain.registry.failures import MissingBlobsError
 from uaitrain.registry.pull import RegistryLayer
 from uaitrain.registry.teamwork import Stop, run_all
 from uaitrain.values import dataclass, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 UPLOADED = "uploaded"
 EXISTING = "existing"

@@ -6,10 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
-Thing = TypeVar("Thing")
-Result = TypeVar("Result")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Thing = TypeVar("Thing")
+    Result = TypeVar("Result")
 
 _GRACE = 5.0
 """Seconds that the others have to notice that it is over."""

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from uaitrain.errors import RegistryError
@@ -29,6 +28,7 @@ from uaitrain.registry.failures import (
 )
 from uaitrain.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.registry.wire import Answer, Wire
 

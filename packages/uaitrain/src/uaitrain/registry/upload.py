@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urljoin, urlsplit
 
 from uaitrain.errors import DigestError, RegistryError, UaitrainError
@@ -27,7 +26,10 @@ from uaitrain.registry.patience import SLOWEST_PIECE
 from uaitrain.registry.sending import Outgoing
 from uaitrain.registry.sessions import Memory, Session, begin, cancel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from uaitrain.registry.wire import Answer
 
 _TOO_LARGE = 413

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress
+from uaitrain.typed import Protocol
 from uaitrain.units import human_bytes
 from uaitrain.values import dataclass
 

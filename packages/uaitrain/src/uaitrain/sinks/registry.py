@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from uaitrain.oci.image import Image
 from uaitrain.oci.reference import Reference
 from uaitrain.progress import Progress
 from uaitrain.sinks import SinkReport
 from uaitrain.values import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.registry.client import Registry
     from uaitrain.registry.early import EarlyUploads
