@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from uaitrain.values import dataclass
@@ -70,35 +70,50 @@ def _translate(glob: str) -> str:
     anchored = "/" in glob.rstrip("/")
     glob = glob.strip("/") if glob.startswith("/") else glob.rstrip("/")
     out = "" if anchored else "(?:.*/)?"
+    segment: list[str] = [""]
     i = 0
     while i < len(glob):
         char = glob[i]
         if glob.startswith("**/", i) and (i == 0 or glob[i - 1] == "/"):
-            out += "(?:.*/)?"
+            out, segment = out + _starred(segment) + "(?:.*/)?", [""]
             i += 3
             continue
         if glob[i:] == "**" and i > 0 and glob[i - 1] == "/":
-            out += ".+"
+            segment[-1] += ".+"
             break
         if char == "*":
-            out += "[^/]*"
+            segment.append("")
+        elif char == "/":
+            out, segment = out + _starred(segment) + "/", [""]
         elif char == "?":
-            out += "[^/]"
+            segment[-1] += "[^/]"
         elif char == "[" and "]" in glob[i + 2 :]:
             end = glob.index("]", i + 2)
             # What Python may give a meaning of its own in sets one day, it warns of today.
             inside = re.sub(r"[\\\[&~|]", r"\\\g<0>", glob[i + 1 : end]).replace("--", r"-\-")
             if inside.startswith("!"):
                 inside = "^" + inside[1:]
-            out += f"(?!/)[{inside}]"
+            segment[-1] += f"(?!/)[{inside}]"
             i = end
         elif char == "\\" and i + 1 < len(glob):
             i += 1
-            out += re.escape(glob[i])
+            segment[-1] += re.escape(glob[i])
         else:
-            out += re.escape(char)
+            segment[-1] += re.escape(char)
         i += 1
-    return out
+    return out + _starred(segment)
+
+
+def _starred(parts: Sequence[str]) -> str:
+    """One name of a path: expressions with a star between each and the next.
+
+    What stands between two stars is looked for once, at its first place: if the rest does not fit
+    behind that, it fits behind no later one. So a name is read once, not once for each star.
+    """
+    first, *others = parts
+    if not others:
+        return first
+    return first + "".join(f"(?>[^/]*?{part})" for part in others[:-1]) + "[^/]*" + others[-1]
 
 
 def _parse(line: str) -> _Rule | None:

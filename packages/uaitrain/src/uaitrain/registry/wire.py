@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -173,6 +174,8 @@ class Wire:
         self._idle: dict[_Place, list[http1.Connection]] = {}
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
+        # Whoever forgets to close us leaves no connection open.
+        weakref.finalize(self, _close_all, self._idle)
 
     def send(
         self,
@@ -228,10 +231,6 @@ class Wire:
     def close(self) -> None:
         with self._lock:
             _close_all(self._idle)
-
-    def __del__(self) -> None:
-        # Whoever forgets to close us leaves no connection open.
-        _close_all(self._idle)
 
     def _exchange(
         self,
