@@ -20,7 +20,7 @@ LAYERS = (
     ("cli",),
     ("again",),
     ("doctor", "flow", "runs"),
-    ("destinations", "inspection", "provenance"),
+    ("destinations", "inspection", "job_bases", "provenance"),
     ("access", "assemble", "commands", "compat", "packages", "preflight"),
     ("backends", "bases", "frameworks", "settings", "sinks"),
     ("bundles", "datafiles", "engines", "files", "origin", "registry", "runlog"),

@@ -9,13 +9,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from uaitrain import atomic, destinations
+from uaitrain import atomic, destinations, job_bases
 from uaitrain.access import Registries
 from uaitrain.assemble import Base, RunManifest, assemble
-from uaitrain.bases import board_file, catalogue, labels, mover_file
+from uaitrain.bases import board_file, labels, mover_file
 from uaitrain.bases.probe import has_python
-from uaitrain.bases.resolve import ResolvedBase, resolve_base
-from uaitrain.bases.store import Store
+from uaitrain.bases.resolve import ResolvedBase
 from uaitrain.commands import Commands, deploy_argv, render_commands, run_argv, text
 from uaitrain.destinations import PackOptions, Place, Reporter
 from uaitrain.errors import PreflightError, StorageError, UaitrainError, UsageError
@@ -25,9 +24,8 @@ from uaitrain.files.layers import FileLayer, Ready, build_layers, folder_layers,
 from uaitrain.files.plan import plan_layers
 from uaitrain.files.select import select
 from uaitrain.frameworks import launcher, stock
-from uaitrain.oci.descriptor import DOCKER_MANIFEST, OCI_MANIFEST, Platform
+from uaitrain.oci.descriptor import DOCKER_MANIFEST, OCI_MANIFEST
 from uaitrain.oci.image import Image
-from uaitrain.oci.reference import Reference
 from uaitrain.oci.validate import validate
 from uaitrain.origin import origin_of, source_date_epoch
 from uaitrain.paths import cache_dir
@@ -49,7 +47,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from uaitrain.engines import Engine
     from uaitrain.provenance.attach import Attachment, Wanted
-    from uaitrain.registry.pull import PulledImage
 
 COMMANDS_FILE = "uaitrain_cmd.txt"
 LOG_FILE = "uaitrain.log"
@@ -64,6 +61,12 @@ class Prepared:
     bases: Mapping[str, ResolvedBase]
     findings: tuple[Finding, ...]
     engine: EngineAnswer | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know about the bases."""
+        told = (base.remark for base in self.bases.values() if base.remark)
+        return tuple(dict.fromkeys(told))
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -104,7 +107,7 @@ def prepare(
     with log.phase("reading the code folder"):
         inventory = select(spec.code, spec.ignore)
     with log.phase("finding the bases"):
-        bases = find_bases(spec, registries)
+        bases = job_bases.find(spec, registries)
     if not check:
         return Prepared(inventory, bases, ())
     with log.phase("preflight"):
@@ -125,34 +128,6 @@ def prepare(
             return Prepared(inventory, bases, checked(subject, began, cache_dir()))
         findings, answer = ask_engine(subject, run_checks(subject))
     return Prepared(inventory, bases, findings, answer)
-
-
-def find_bases(spec: TrainSpec, registries: Registries) -> Mapping[str, ResolvedBase]:
-    """The CPU and the GPU base; of one in a registry only manifest and config are read."""
-    store = Store.default()
-    known: tuple[catalogue.BaseEntry, ...] = ()
-    if catalogue.is_needed(spec.framework, spec.bases.values()):
-        known = catalogue.load()
-        catalogue.check_framework(known, spec.framework)
-    built = store.layout.names()
-    chosen = {
-        accelerator: catalogue.choose(
-            known, spec.framework, accelerator, choice, spec.internal_uhub, built
-        )
-        for accelerator, choice in spec.bases.items()
-    }
-
-    def pull(reference: Reference) -> PulledImage:
-        from uaitrain.registry.pull import pull_image
-
-        connection = registries.connect(reference.registry, reference.repository)
-        return pull_image(connection, reference, Platform(), cache_dir() / "configs")
-
-    # The same base for both is read once.
-    resolved = {
-        choice: resolve_base(choice, store, pull) for choice in dict.fromkeys(chosen.values())
-    }
-    return {accelerator: resolved[choice] for accelerator, choice in chosen.items()}
 
 
 def pack(
@@ -190,6 +165,9 @@ def _pack(
     registries = Registries(options.access)
     prepared = prepare(spec, registries, log, check=options.check, remember=True)
     _judge(prepared, reporter, log)
+    for remark in prepared.remarks:
+        reporter.note(remark)
+        log.line(remark)
     with destinations.EarlyPush(spec, registries, reporter, wanted=options.push) as early:
         return _make(spec, options, prepared, registries, early, reporter, log, wanted)
 

@@ -7,6 +7,7 @@ paths in flags to the current one.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -177,6 +178,9 @@ def spec_from(arguments: argparse.Namespace) -> TrainSpec:
             value = absolute(origin, value)
         resolved[setting.key] = value
     spec = _judge(resolved)
+    lock = folder / LOCK_FILES[0]
+    if os.path.exists(lock):  # noqa: PTH110 - for every pack
+        spec = replace(spec, lock=lock)
     if not any(resolved[setting.key] for setting in SETTINGS if setting.table == "packages"):
         return spec
     from uaitrain import package_settings
@@ -244,8 +248,6 @@ def words(word: str, known: list[str]) -> str:
 
 def absolute(origin: Path, text: str) -> Path:
     """``text`` as an absolute path without ``.`` and ``..`` parts, links left as they are."""
-    import os
-
     return Path(os.path.abspath(origin / Path(text).expanduser()))  # noqa: PTH100 - no links resolved
 
 

@@ -123,6 +123,7 @@ class TrainSpec:
     sees them (relative ones against ``/data``). ``arguments`` are appended as they are.
     ``board`` is whether the images get TensorBoard's writer: ``auto``, ``on`` or ``off``.
     ``ship`` has the settings of :mod:`uaitrain.ship_settings` by their keys, complete.
+    ``lock`` is the file that pins the bases, where there is one.
     ``packages`` is what it needs beyond its base, None for nothing.
     """
 
@@ -146,3 +147,4 @@ class TrainSpec:
     labels: dict[str, str] = field(default_factory=dict)
     ship: dict[str, Any] = field(default_factory=dict)
     packages: Packages | None = None
+    lock: Path | None = None

@@ -42,10 +42,10 @@ AT_FIRST = frozenset(
 OURS = frozenset(
     (
         "access", "again", "assemble", "atomic", "backends", "bases", "cli", "commands",
-        "destinations", "engines", "entry", "errors", "files", "flow", "frameworks", "nearest",
-        "oci", "origin", "paths", "preflight", "progress", "registry", "runlog", "secret", "sha256",
-        "setting", "settings", "shell", "ship_settings", "sinks", "spec", "typed", "units",
-        "values",
+        "destinations", "engines", "entry", "errors", "files", "flow", "frameworks", "job_bases",
+        "nearest", "oci", "origin", "paths", "preflight", "progress", "registry", "runlog",
+        "secret", "sha256", "setting", "settings", "shell", "ship_settings", "sinks", "spec",
+        "typed", "units", "values",
     )
 )  # fmt: skip
 NOT_OURS = frozenset(

@@ -43,7 +43,8 @@ class ResolvedBase:
     ``name`` is what the user calls it, ``reference`` where it is in a registry, ``local`` whether
     its layers are files on this machine. ``python`` is the version of ``/usr/bin/python``, empty
     where nobody knows; ``accelerator`` is what the base itself says it is for, or empty. ``named``
-    is the digest of what a reference names, which may be an index.
+    is the digest of what a reference names, which may be an index. ``remark`` is what the user
+    should know about it, or empty.
     """
 
     image: Image
@@ -54,6 +55,7 @@ class ResolvedBase:
     python: str
     accelerator: str
     named: Digest | None = None
+    remark: str = ""
 
 
 def resolve_base(chosen: Chosen, store: Store, pull: Pull) -> ResolvedBase:

@@ -11,6 +11,7 @@ from typing import Any
 from uaitrain.access import Registries
 from uaitrain.bases import catalogue
 from uaitrain.bases.store import Store
+from uaitrain.cli import base_lock
 from uaitrain.cli.access import access_from, add_access_arguments
 from uaitrain.cli.console import Console
 from uaitrain.errors import BaseError, UsageError
@@ -27,6 +28,7 @@ examples:
   uaitrain base build caffe-1.0.0 --engine torch --accelerator gpu    and for NVIDIA GPUs
   uaitrain base build caffe-1.0.0 --mirror http://mirror.example.com/debian
   uaitrain base push caffe-1.0.0-debian11-cpu registry.example.com/bases/caffe:1.0.0-cpu
+  uaitrain base lock --mirror registry.example.com/bases
   uaitrain base remove caffe-1.0.0-debian11-cpu
 """
 _BUILD = """\
@@ -46,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     user_file = catalogue.user_catalogue()
     parser = subparsers.add_parser(
         "base",
-        help="base images: list, build, push, remove",
+        help="base images: list, build, push, lock, remove",
         description=_EXAMPLES.format(user_file=user_file),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,6 +104,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     push.add_argument("target", metavar="REFERENCE", help="host/repository:tag")
     add_access_arguments(push)
     push.set_defaults(body=_push)
+
+    base_lock.add_parser(verbs)
 
     remove = verbs.add_parser("remove", help="delete a base from this machine")
     remove.add_argument("base", metavar="NAME", help="a base that is on this machine")

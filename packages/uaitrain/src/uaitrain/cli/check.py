@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     spec = spec_from(arguments)
     registries = Registries(access_from(arguments, spec.target.host))
     prepared = prepare(spec, registries, RunLog())
+    for remark in prepared.remarks:
+        console.note(remark)
     if arguments.json:
         rows = [asdict(f) | {"severity": f.severity.value} for f in prepared.findings]
         engine = asdict(prepared.engine) if prepared.engine else None

@@ -44,7 +44,7 @@ VERBS = {
     "cancel": "end a run",
     "report": "one run as one HTML page",
     "inspect": "what an image is made of, and what differs between two",
-    "base": "base images: list, build, push, remove",
+    "base": "base images: list, build, push, lock, remove",
     "data": "split and merge large data files",
     "doctor": "what this machine can do, what is missing, how to get it",
 }
