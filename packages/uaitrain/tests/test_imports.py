@@ -29,7 +29,7 @@ LAYERS = (
     ("setting",),
     ("oci",),
     ("atomic", "paths"),
-    ("errors", "nearest", "progress", "secret", "sha256", "shell", "units", "values"),
+    ("errors", "nearest", "progress", "secret", "sha256", "shell", "units", "utf8", "values"),
     ("typed",),
 )
 """Top to bottom. A part may import parts of lower rows and itself; not its neighbours."""

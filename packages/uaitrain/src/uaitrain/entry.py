@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
+from uaitrain import utf8
+
 
 def run() -> None:
     """The program ``uaitrain``."""
+    utf8.ensure()
     if sys.argv[1:2] == ["pack"] and "--profile" not in sys.argv:
         # A pack of which nothing has changed is over before the command line would be loaded.
         from uaitrain.again.recall import recall

@@ -331,7 +331,7 @@ def twins(
     for accelerator, base in bases.items():
         own = (*(under or {}).get(accelerator, ()), *layers)
         image = assemble(
-            Base(base.image, base.name, base.digest), own, spec, accelerator, runs, origin
+            Base(base.image, base.recorded_name, base.digest), own, spec, accelerator, runs, origin
         )
         if manifest_format:
             image = image.with_media_type(MANIFEST_FORMATS[manifest_format])

@@ -45,7 +45,7 @@ OURS = frozenset(
         "destinations", "engines", "entry", "errors", "files", "flow", "frameworks", "job_bases",
         "nearest", "oci", "origin", "paths", "preflight", "progress", "registry", "runlog",
         "secret", "sha256", "setting", "settings", "shell", "ship_settings", "sinks", "spec",
-        "typed", "units", "values",
+        "typed", "units", "utf8", "values",
     )
 )  # fmt: skip
 NOT_OURS = frozenset(

@@ -139,7 +139,8 @@ def test_the_pushed_image_says_what_it_is(job: SmallJob, registry: RunningRegist
     run = json.loads(image.labels["dev.uaitrain.run"])
 
     validate(image, deep=True)
-    assert image.labels["org.opencontainers.image.base.name"] == job.base
+    # Its name in the layout, and no path of this machine.
+    assert image.labels["org.opencontainers.image.base.name"] == "oci:" + job.base.split(":")[2]
     assert image.labels["org.opencontainers.image.base.digest"].startswith("sha256:")
     assert image.config["config"]["WorkingDir"] == "/data"
     assert run["deploy"] == ["/data/train.py", "--solver=/data/solver.prototxt"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from uaitrain.bases import labels
-from uaitrain.bases.catalogue import BaseEntry, Chosen, LayoutReference
+from uaitrain.bases.catalogue import OCI_PREFIX, BaseEntry, Chosen, LayoutReference
 from uaitrain.bases.probe import python_of
 from uaitrain.bases.store import Store
 from uaitrain.errors import BaseError, NotFoundError
@@ -56,6 +56,13 @@ class ResolvedBase:
     accelerator: str
     named: Digest | None = None
     remark: str = ""
+
+    @property
+    def recorded_name(self) -> str:
+        """What images say that they stand on: no path of this machine."""
+        if not self.name.startswith(OCI_PREFIX):
+            return self.name
+        return OCI_PREFIX + LayoutReference.parse(self.name).name
 
 
 def resolve_base(chosen: Chosen, store: Store, pull: Pull) -> ResolvedBase:

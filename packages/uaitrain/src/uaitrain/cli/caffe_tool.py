@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from uaitrain import compat
+from uaitrain import compat, utf8
 from uaitrain.cli.access import access_from, add_access_arguments, read_password
 from uaitrain.cli.console import Console
 from uaitrain.cli.main import guarded, leave_with
@@ -78,4 +78,5 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(tool_file: str) -> None:
     """The entry of the script: ``run(__file__)``."""
+    utf8.ensure()
     leave_with(lambda: main(sys.argv[1:], Path(tool_file).resolve().parent))
