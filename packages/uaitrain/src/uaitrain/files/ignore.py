@@ -40,6 +40,7 @@ DEFAULT_PATTERNS = (
     ".docker/",
     ".uaitrainignore",
     "/uaitrain.toml",
+    "/uaitrain.lock",
     "/uaitrain.packages.lock",
     "uaitrain_cmd.txt",
     "uaitrain.log",
