@@ -194,7 +194,7 @@ def write_settings(job: Job) -> None:
 
 
 def write_a_lock(job: Job) -> None:
-    (job.folder / "uaitrain.lock").write_text("")
+    (job.folder / "uaitrain.lock").write_text("version = 1\n")
 
 
 def write_a_catalogue(job: Job) -> None:
