@@ -25,7 +25,8 @@ VOLATILE = frozenset({"_", "SHLVL", "OLDPWD", "PWD", "COLUMNS", "LINES"})
 _PRIVATE = 0o077
 _MOST_BYTES = 64 << 20
 _HEAD_BYTES = 64 << 10
-_CONNECT_SECONDS, _SILENCE_SECONDS = 2.0, 10.0
+_CONNECT_SECONDS, _ALL_SECONDS = 2.0, 10.0
+"""For a connection, and for one answer in all: a slow registry is the whole client's work."""
 
 
 class _DifferentError(Exception):
@@ -170,7 +171,6 @@ def _ask(requests: Sequence[tuple[str, int, str, str, str]]) -> None:
                 # As bytes: a name in text loads the tables for those that are not ASCII.
                 address: Any = (host.encode("ascii"), port)
                 connection = socket.create_connection(address, _CONNECT_SECONDS)
-                connection.settimeout(_SILENCE_SECONDS)
                 open_to[host, port] = connection
             connection = open_to[host, port]
             name = f"[{host}]" if ":" in host else host
@@ -187,9 +187,9 @@ def _ask(requests: Sequence[tuple[str, int, str, str, str]]) -> None:
 
 def _body(connection: socket.socket) -> bytes:
     """The body of a plain answer 200; whatever else comes is the whole client's work."""
-    data = b""
+    data, until = b"", time.monotonic() + _ALL_SECONDS
     while b"\r\n\r\n" not in data:
-        more = connection.recv(_HEAD_BYTES)
+        more = _more(connection, until)
         if not more or len(data) > _HEAD_BYTES:
             raise _DifferentError
         data += more
@@ -202,7 +202,7 @@ def _body(connection: socket.socket) -> bytes:
         raise _DifferentError
     length = int(lengths[0])
     while len(body) < length <= _MOST_BYTES:
-        more = connection.recv(_HEAD_BYTES)
+        more = _more(connection, until)
         if not more:
             raise _DifferentError
         body += more
@@ -211,24 +211,40 @@ def _body(connection: socket.socket) -> bytes:
     return body
 
 
+def _more(connection: socket.socket, until: float) -> bytes:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise _DifferentError
+    connection.settimeout(left)
+    return connection.recv(_HEAD_BYTES)
+
+
 def _answer(record: dict[str, Any], seconds: float) -> None:
     place = f"{seconds:.1f}".join(record["place"])
     now = time.time_ns() // 1_000_000
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1000)) + f".{now % 1000:03}Z "
     lines = [*record["findings"], "nothing has changed since the last pack", record["place_log"]]
     _write(record["log"], "".join(f"{stamp}{line}\n" for line in [*lines, place]))
-    for line in (*record["notes"], place, record["end"]) if record["speaks"] else ():
-        sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-    sys.stdout.write(f"{record['out']}\n")
-    sys.stdout.flush()
+    try:
+        for line in (*record["notes"], place, record["end"]) if record["speaks"] else ():
+            sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+        sys.stdout.write(f"{record['out']}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # whoever read our output had enough; it is no reason to pack
 
 
 def _write(path: str, text: str) -> None:
     temporary = f"{path}.{os.getpid()}~"
-    with open(temporary, "wb") as file:  # noqa: PTH123
-        file.write(text.encode("utf-8", "backslashreplace"))
-    os.replace(temporary, path)  # noqa: PTH105
+    try:
+        with open(temporary, "wb") as file:  # noqa: PTH123
+            file.write(text.encode("utf-8", "backslashreplace"))
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        if os.path.exists(temporary):  # noqa: PTH110
+            os.unlink(temporary)  # noqa: PTH108
+        raise
 
 
 def digest_of(data: bytes) -> str:
