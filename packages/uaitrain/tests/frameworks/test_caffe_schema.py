@@ -51,6 +51,7 @@ def test_enums_are_the_real_ones(generator: ModuleType) -> None:
 def test_the_committed_python_is_what_the_script_makes(generator: ModuleType) -> None:
     file = generator.compiled(generator.SCHEMA / "caffe.proto")
 
+    assert generator.fields_module(file) == (generator.PACKERS / "fields.py").read_text("utf-8")
     assert generator.module(file) == (generator.PACKERS / "caffe_pb2.py").read_text("utf-8")
     assert generator.engine_module(file) == (generator.SCHEMA / "caffe_pb2.py").read_text("utf-8")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from uaitrain.frameworks.caffe import modern_type
+from uaitrain.frameworks.caffe_schema.fields import ENUMS
 from uaitrain.frameworks.prototxt import Document
 from uaitrain.frameworks.prototxt_tree import Node
 from uaitrain.values import dataclass
@@ -25,6 +26,7 @@ WITH_BIAS_BY_DEFAULT = {
     "InnerProduct": "inner_product_param",
     "Embed": "embed_param",
 }
+V1_NAMES = {number: name for name, number in ENUMS["V1LayerParameter.LayerType"].items()}
 UNKNOWN_COUNT = frozenset({"Python", "RNN", "LSTM"})
 
 
@@ -66,8 +68,7 @@ def _legacy(document: Document) -> Iterator[NetLayer]:
         if layer.HasField("layer"):
             name, kind = layer.layer.name, ""
         else:
-            enum = type(layer).DESCRIPTOR.fields_by_name["type"].enum_type
-            name, kind = layer.name, modern_type(enum.values_by_number[layer.type].name)
+            name, kind = layer.name, modern_type(V1_NAMES[layer.type])
         yield NetLayer(name, kind, tuple(layer.bottom), tuple(layer.top), layer, node)
 
 

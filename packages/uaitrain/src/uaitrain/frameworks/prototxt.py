@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from uaitrain.frameworks.prototxt_plain import NotPlainError, read_plain
 from uaitrain.frameworks.prototxt_tree import (
     Node,
     NotATreeError,
@@ -53,7 +54,7 @@ class Problem:
 class Document:
     """A prototxt: its message, where everything stands, and what is wrong with it.
 
-    ``message`` is half filled when there are problems.
+    ``message`` is half filled when there are problems. What :func:`read` gives can only be read.
     """
 
     path: Path
@@ -80,7 +81,11 @@ def read(path: Path, kind: str) -> Document:
     except UnicodeDecodeError:
         # Caffe takes any bytes in comments and strings; old files have GBK ones.
         text = data.decode("latin-1")
-    return parse(text, kind, path)
+    try:
+        message, root = read_plain(text, kind)
+    except NotPlainError:
+        return parse(text, kind, path)
+    return Document(path, message, root)
 
 
 def parse(
