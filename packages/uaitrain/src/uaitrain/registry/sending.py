@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from uaitrain.atomic import storage_error
 from uaitrain.errors import StorageError
 from uaitrain.oci.descriptor import Descriptor
 from uaitrain.oci.digest import hex_part
 from uaitrain.sha256 import sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 
 class Outgoing:
