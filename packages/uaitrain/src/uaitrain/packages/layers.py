@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uaitrain.bases.resolve import ResolvedBase
 from uaitrain.engines import Engine, require_engine
-from uaitrain.errors import BaseError
+from uaitrain.errors import BaseError, EngineError
 from uaitrain.oci.layer import Layer
 from uaitrain.package_settings import Packages, read_requirements, requirement_name
 from uaitrain.packages import debian, pins, resolver, wheel_layer
@@ -49,11 +49,21 @@ class Installing:
     progress: Progress
     engine: str | None = None
 
-    def find_engine(self) -> Engine:
-        return require_engine(self.engine)
+    def engine_for(self, key: str) -> Engine:
+        """Raises EngineError, which names the setting ``key`` that needs an engine."""
+        try:
+            return require_engine(self.engine)
+        except EngineError as error:
+            raise EngineError(
+                f"{key} is installed in a container: {error.what}", next_step=error.next_step
+            ) from None
+
+    def find_debian_engine(self) -> Engine:
+        return self.engine_for("packages.apt")
 
     def workshop(self, base: ResolvedBase, python: str) -> Workshop:
-        return Workshop(self.find_engine(), base, python, self.packages.apt, self.progress)
+        engine = self.engine_for("packages.sdist")
+        return Workshop(engine, base, python, self.packages.apt, self.progress)
 
 
 def package_layers(
@@ -144,8 +154,8 @@ def _stated(packages: Packages) -> _Stated:
 def _debian(how: Installing, base: ResolvedBase, lock: Lock) -> tuple[Lock, PackageLayer | None]:
     known = lock.for_base(base.digest)
     if known and known.request == debian.request(how.packages.apt):
-        return lock, debian.layer_of(known, base, how.find_engine, how.progress)
-    chosen, layer = debian.pin(how.packages.apt, base, how.find_engine, how.progress)
+        return lock, debian.layer_of(known, base, how.find_debian_engine, how.progress)
+    chosen, layer = debian.pin(how.packages.apt, base, how.find_debian_engine, how.progress)
     return lock.with_debian(chosen), layer
 
 

@@ -25,6 +25,9 @@ from uaitrain.packages.pins import Pin
 from uaitrain.progress import Progress
 
 _INFO = re.compile(r"(.*/dist-packages/[^/]+\.dist-info)/METADATA")
+_OTHER_FILE = re.compile(r"^\s+(\S+==\S+).*\n(?:\s+Expected.*\n)+\s+Got\s+([0-9a-f]{64})", re.M)
+"""How pip says that a file has another digest (pip, HashMismatch)."""
+
 _SHEBANG = re.compile(rb"#!\s*python(?:w)?[^\n]*\n")
 """What installers replace in a wheel's scripts (wheel format, "Recommended installer features")."""
 
@@ -44,7 +47,17 @@ def fetch(python: str, pins: Iterable[Pin], folder: Path, progress: Progress) ->
         log.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(error, log.parent) from None
-    return wheels.download(part, folder, log, progress)
+    try:
+        return wheels.download(part, folder, log, progress)
+    except BaseError:
+        if found := _OTHER_FILE.search(log.read_text("utf-8", "replace")):
+            raise BaseError(
+                f"{found[1]}: the file that pip finds is not the one that was chosen: its SHA-256 "
+                f"is {found[2]}",
+                next_step="look at where pip finds packages: pip config list; uaitrain pack "
+                f"--upgrade-packages takes what is there now; the whole log: {log}",
+            ) from None
+        raise
 
 
 def exact(found: Iterable[Path], pins: Iterable[Pin]) -> tuple[Pin, ...]:
