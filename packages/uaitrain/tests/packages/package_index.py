@@ -82,7 +82,9 @@ def running_index(patch: pytest.MonkeyPatch) -> Iterator[Index]:
             if self.command != "HEAD":
                 self.wfile.write(data)
 
-        do_HEAD = do_GET  # a resolver asks first how large a wheel is
+        def do_HEAD(self) -> None:
+            """A resolver asks first how large a wheel is."""
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

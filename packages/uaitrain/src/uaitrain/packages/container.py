@@ -23,6 +23,7 @@ from uaitrain.errors import EngineError
 from uaitrain.oci.layer import Layer
 from uaitrain.oci.reference import Reference
 from uaitrain.packages.kept import pip_log
+from uaitrain.packages.unlike import unlike
 from uaitrain.progress import Progress
 from uaitrain.sinks.engine import EngineSink
 from uaitrain.values import dataclass, replace
@@ -45,18 +46,24 @@ class ScriptError(Exception):
 
 @dataclass(frozen=True)
 class Container:
-    """A container that has run to its end, and is removed when the block around it ends."""
+    """A container of ``image`` that has run to its end; removed when the block around it ends.
+
+    ``work`` is its work folder.
+    """
 
     engine: Engine
     name: str
+    image: str
+    work: Path
 
-    def difference(self, work: Path, progress: Progress) -> Layer:
-        """What it changed, as a layer with fixed times, in the folder ``work``.
+    def difference(self, progress: Progress) -> Layer:
+        """What it changed, as a layer with fixed times, in the work folder.
 
         Logs, caches and byte code stay out. Raises EngineError, BaseError, StorageError.
         """
         changed, gone = read_changes(self.engine.answer("diff", self.name))
-        tree = work / "tree.tar"
+        before = self._before(changed)
+        tree = self.work / "tree.tar"
         task = progress.start(f"reading what {self.engine.program} installed")
         with tree.open("wb") as file:
             done = subprocess.run(
@@ -69,10 +76,27 @@ class Container:
             )
         if done.returncode:
             raise failure(self.engine, "export", done.stderr.decode("utf-8", "replace"))
-        layer = write_part(tree, changed, gone, work / "layer.tar.gz", task)
+        try:
+            changed = unlike(changed, tree, before)
+        except OSError as error:
+            raise storage_error(error, tree) from None
+        layer = write_part(tree, changed, gone, self.work / "layer.tar.gz", task)
         tree.unlink()
         task.done()
         return layer
+
+    def _before(self, names: Iterable[str]) -> Path:
+        """A tar of those ``names`` that the image has, as they are there. Raises EngineError."""
+        listed = self.work / "names"
+        listed.write_bytes(b"".join(os.fsencode(name) + b"\0" for name in names))
+        self.engine.answer(
+            *("run", "--rm", f"--name={self.name}-before", "--network=host", "--user=0:0"),
+            *("--entrypoint=/bin/tar", f"--volume={self.work}:{INSIDE}", self.image),
+            *("--create", f"--file={INSIDE}/before.tar", "--directory=/", "--no-recursion"),
+            *("--ignore-failed-read", "--null", "--verbatim-files-from"),
+            f"--files-from={INSIDE}/{listed.name}",
+        )
+        return self.work / "before.tar"
 
 
 def read_changes(text: str) -> tuple[list[str], list[str]]:
@@ -137,7 +161,7 @@ def ran(
     login. ``mounts`` are read-only. Raises ScriptError when the script fails, EngineError.
     """
     name = f"uaitrain-packages-{secrets.token_hex(6)}"
-    container = Container(engine, name)
+    container = Container(engine, name, image, work)
     try:
         _write(work / "script.sh", f"set -a; . {INSIDE}/{_ENVIRONMENT}; set +a\n{script}")
         _write(work / _ENVIRONMENT, _assignments({**_proxies(), **told}))

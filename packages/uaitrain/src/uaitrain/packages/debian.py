@@ -22,7 +22,7 @@ NAME = "Debian packages"
 FindEngine = Callable[[], Engine]
 """Gives the engine, or raises EngineError; called only where one is needed."""
 
-_WAY = "1"
+_WAY = "2"
 """Counts the changes in how the layer is made."""
 
 _INSTALL = """\
@@ -89,7 +89,7 @@ def _install(
     try:
         with ran(engine, image, apt.READY + choose + _INSTALL, work, told={}) as container:
             task.done()
-            return container.difference(work, progress)
+            return container.difference(progress)
     except ScriptError as error:
         raise explain(error.said, base.name) from None
 
