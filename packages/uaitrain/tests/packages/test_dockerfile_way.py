@@ -13,9 +13,11 @@ from support.bases import REPOSITORY, BuiltBase
 from support.engines import RunningDocker
 from support.jobs import make_job
 from support.registry import RunningRegistry
+from uaitrain.packages import apt
 
 _PAGE = REPOSITORY / "docs" / "manual" / "extra-packages.md"
 _SHOWN_HOST = "registry.example.com"
+_SHOWN_MIRROR = "http://mirror.example.com/debian"
 _MORE = {
     # The tests' engine has no network of its own.
     "docker build": ["--network=host"],
@@ -34,6 +36,15 @@ def _shown(language: str) -> str:
     return found[1]
 
 
+def _mirror(folder: Path) -> str:
+    """This machine's own, as packages.apt takes it."""
+    apt.name_mirrors(folder)
+    told = (folder / "mirrors").read_text() + (folder / "machine").read_text()
+    return next(
+        word.rstrip("/") for word in told.split() if re.fullmatch(r"https?://.*/debian/?", word)
+    )
+
+
 def test_a_base_of_the_users_dockerfile_is_packed_upon(
     tmp_path: Path,
     caffe_base: BuiltBase,
@@ -42,7 +53,10 @@ def test_a_base_of_the_users_dockerfile_is_packed_upon(
 ) -> None:
     job = make_job(tmp_path / "job", "")
     job.environment = {"DOCKER_HOST": docker_engine.host, "UAITRAIN_CACHE": str(caffe_base.cache)}
-    (job.folder / "Dockerfile").write_text(_shown("dockerfile").replace(_SHOWN_HOST, registry.host))
+    dockerfile = _shown("dockerfile").replace(_SHOWN_HOST, registry.host)
+    assert _SHOWN_MIRROR in dockerfile
+    dockerfile = dockerfile.replace(_SHOWN_MIRROR, _mirror(tmp_path))
+    (job.folder / "Dockerfile").write_text(dockerfile)
     more = {**_MORE, "uaitrain pack": [*_MORE["uaitrain pack"], f"--base-gpu={caffe_base.oci}"]}
     for line in _shown("bash").replace(_SHOWN_HOST, registry.host).splitlines():
         words = shlex.split(line)
