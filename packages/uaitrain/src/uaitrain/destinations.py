@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from uaitrain.access import Access, Registries
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from uaitrain.engines import Engine
     from uaitrain.oci.layer import Layer
     from uaitrain.registry.early import EarlyUploads
-
-EARLY_BYTES = 1 << 20
-"""A smaller layer is sent with the rest: threads of its own would take longer."""
 
 LAYOUT_FOLDER = "uaitrain_images"
 
@@ -138,7 +134,7 @@ def keep_gpu(
 class EarlyPush:
     """Layers of the GPU image on their way to the registry while others are being made.
 
-    Its parts are loaded when the first layer comes: a small pack has none that is worth it.
+    Its parts are loaded, and the registry is asked, when the first layer is going to be made.
     """
 
     def __init__(
@@ -146,7 +142,6 @@ class EarlyPush:
     ) -> None:
         self._target, self._registries, self._reporter = spec.target.gpu, registries, reporter
         self._wanted = wanted
-        self._lock = threading.Lock()
         self.uploads: EarlyUploads | None = None
 
     def __enter__(self) -> EarlyPush:
@@ -157,21 +152,22 @@ class EarlyPush:
         if error is not None and self.uploads:
             self.uploads.abandon()
 
-    def offer(self, layer: Layer) -> None:
-        """Take a layer that can be opened now, from any thread."""
-        if not self._wanted or layer.descriptor.size < EARLY_BYTES:
+    def expect(self) -> None:
+        """A layer is going to be made."""
+        if not self._wanted:
             return
-        with self._lock:
-            self._begun().offer(layer)
-
-    def _begun(self) -> EarlyUploads:
         if self.uploads is None:
             from uaitrain.registry.early import EarlyUploads
 
             registry = self._registries.connect(self._target.registry, self._target.repository)
             registry.expect_push(self._target.repository)
-            self.uploads = EarlyUploads(registry, self._target.repository, self._reporter.progress)
-        return self.uploads
+            self.uploads = EarlyUploads(registry, self._target, self._reporter.progress)
+        self.uploads.expect()
+
+    def offer(self, layer: Layer) -> None:
+        """Take a layer that can be opened now, from any thread."""
+        if self.uploads:
+            self.uploads.offer(layer)
 
 
 def push(

@@ -20,7 +20,7 @@ from uaitrain.destinations import PackOptions, Place, Reporter
 from uaitrain.errors import PreflightError, StorageError, UaitrainError, UsageError
 from uaitrain.files.cache import LayerCache
 from uaitrain.files.inventory import Inventory
-from uaitrain.files.layers import FileLayer, Ready, build_layers, folder_layers, given_layer
+from uaitrain.files.layers import FileLayer, Taker, build_layers, folder_layers, given_layer
 from uaitrain.files.plan import plan_layers
 from uaitrain.files.select import select
 from uaitrain.frameworks import launcher, stock
@@ -184,7 +184,7 @@ def _make(
 ) -> PackResult:
     """Both images from a job that was looked at, and each to its place."""
     with log.phase("layers"):
-        layers = job_layers(spec, prepared.inventory, reporter.progress, early.offer)
+        layers = job_layers(spec, prepared.inventory, reporter.progress, early)
         layers = (*board_layers(spec, prepared.bases, reporter.progress, log), *layers)
         layers = (*mover_layers(spec, reporter.progress), *layers)
         under = package_layers(spec, prepared.bases, options, reporter.progress)
@@ -250,15 +250,15 @@ def _judge(prepared: Prepared, reporter: Reporter, log: RunLog) -> None:
 
 
 def job_layers(
-    spec: TrainSpec, inventory: Inventory, progress: Progress, ready: Ready | None = None
+    spec: TrainSpec, inventory: Inventory, progress: Progress, taker: Taker | None = None
 ) -> tuple[FileLayer, ...]:
     """The layers that both images share: the launcher, the stock entry if the code has none, then
-    the code, whose new layers are given to ``ready`` one by one."""
+    the code. New ones are offered to ``taker`` one by one."""
     cache = LayerCache(cache_dir() / "layers")
-    first = launcher_layers(cache)
+    first = launcher_layers(cache, taker)
     mtime = source_date_epoch() or 0
     prefix = WORK_DIR.strip("/")
-    own = folder_layers(inventory, prefix, mtime, cache, progress, ready)
+    own = folder_layers(inventory, prefix, mtime, cache, progress, taker)
     if not stock.is_needed(spec, inventory):
         return first + own
     entry = stock.inventory()
@@ -266,9 +266,9 @@ def job_layers(
     return first + build_layers(entry.root, plans, cache, progress) + own
 
 
-def launcher_layers(cache: LayerCache) -> tuple[FileLayer, ...]:
+def launcher_layers(cache: LayerCache, taker: Taker | None = None) -> tuple[FileLayer, ...]:
     """The first process of every container, the same layer for all jobs."""
-    return (given_layer(launcher.LAYER, launcher.source(), launcher.plan, cache),)
+    return (given_layer(launcher.LAYER, launcher.source(), launcher.plan, cache, taker),)
 
 
 def board_layers(

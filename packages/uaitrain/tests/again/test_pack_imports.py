@@ -21,8 +21,8 @@ STANDARD = frozenset(
     (
         "array", "atexit", "base64", "binascii", "collections", "contextlib",
         "copyreg", "encodings", "enum", "errno", "fcntl", "fnmatch", "functools", "gc",
-        "hashlib", "importlib", "ipaddress", "itertools", "json", "keyword",
-        "locale", "marshal", "math", "ntpath", "operator", "pathlib", "re", "reprlib",
+        "hashlib", "heapq", "importlib", "ipaddress", "itertools", "json", "keyword",
+        "locale", "marshal", "math", "ntpath", "operator", "pathlib", "queue", "re", "reprlib",
         "select", "selectors", "shlex", "signal", "socket", "stat", "string", "struct",
         "textwrap", "threading", "time", "types", "urllib", "warnings", "weakref",
         "zlib",

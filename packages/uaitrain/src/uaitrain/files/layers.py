@@ -17,6 +17,7 @@ from uaitrain.oci.descriptor import OCI_LAYER, OCI_LAYER_GZIP, Descriptor
 from uaitrain.oci.digest import Digest
 from uaitrain.progress import Progress, Silent, Task
 from uaitrain.sha256 import sha256
+from uaitrain.typed import Protocol
 from uaitrain.values import dataclass
 
 TYPE_CHECKING = False
@@ -53,7 +54,14 @@ class FileLayer:
         return as_file(gzip_stream(stream(self.root, self.plan())))
 
 
-Ready = Callable[[FileLayer], None]
+class Taker(Protocol):
+    """Who has a use for layers before all of them are made."""
+
+    def expect(self) -> None:
+        """At least one layer is going to be made."""
+
+    def offer(self, layer: FileLayer) -> None:
+        """``layer`` can be opened; from any thread."""
 
 
 def folder_layers(
@@ -62,11 +70,11 @@ def folder_layers(
     mtime: int,
     cache: LayerCache,
     progress: Progress,
-    ready: Ready | None = None,
+    taker: Taker | None = None,
 ) -> tuple[FileLayer, ...]:
     """The layers of everything in ``inventory``, under ``prefix`` in the image.
 
-    Each that has to be made is given to ``ready`` as soon as it can be opened, from any thread.
+    Each that has to be made is offered to ``taker`` as soon as it can be opened.
 
     An unchanged folder is known as a whole, by one record and without a plan.
     """
@@ -81,14 +89,18 @@ def folder_layers(
             FileLayer(inventory.root, name, facts, cache, True, lambda at=at: plans()[at])  # type: ignore[misc] # the default binds it
             for at, (name, facts) in enumerate(found)
         )
-    layers, are_settled = _build(inventory.root, plans(), cache, progress, ready)
+    layers, are_settled = _build(inventory.root, plans(), cache, progress, taker)
     if are_settled:
         cache.remember(key, [(layer.name, layer.facts) for layer in layers])
     return layers
 
 
 def given_layer(
-    name: str, source: str, plan: Callable[[], LayerPlan], cache: LayerCache
+    name: str,
+    source: str,
+    plan: Callable[[], LayerPlan],
+    cache: LayerCache,
+    taker: Taker | None = None,
 ) -> FileLayer:
     """The layer of a ``plan`` whose bytes are all given; ``source`` names what they come from.
 
@@ -97,9 +109,14 @@ def given_layer(
     key, nowhere = given_key(name, source), Path("/")
     if found := cache.recall(key):
         return FileLayer(nowhere, name, found[0][1], cache, True, plan)
+    if taker:
+        taker.expect()
     facts = _read(nowhere, plan(), cache, Silent().start(name), _Stop())
     cache.remember(key, [(name, facts)])
-    return FileLayer(nowhere, name, facts, cache, False, plan)
+    layer = FileLayer(nowhere, name, facts, cache, False, plan)
+    if taker:
+        taker.offer(layer)
+    return layer
 
 
 def build_layers(
@@ -114,7 +131,7 @@ def _build(
     plans: Sequence[LayerPlan],
     cache: LayerCache,
     progress: Progress,
-    ready: Ready | None = None,
+    taker: Taker | None = None,
 ) -> tuple[tuple[FileLayer, ...], bool]:
     """Also whether all of them are remembered now."""
     keys = [plan_key(plan) for plan in plans]
@@ -125,6 +142,8 @@ def _build(
     new.sort(key=lambda index: -plans[index].content_bytes)
     are_settled = True
     if new:
+        if taker:
+            taker.expect()
         work = sum(plans[index].content_bytes for index in new)
         task = progress.start("reading the code folder", work)
         stop = _Stop()
@@ -137,8 +156,8 @@ def _build(
                 cache.remember(keys[index], [(plan.name, made)])
             else:
                 are_settled = False
-            if ready:
-                ready(FileLayer(root, plan.name, made, cache, False, lambda: plan))
+            if taker:
+                taker.offer(FileLayer(root, plan.name, made, cache, False, lambda: plan))
 
         _shared_by_two(build, new, stop)
         task.done()

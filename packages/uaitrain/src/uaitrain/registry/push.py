@@ -27,6 +27,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from uaitrain.registry.early import EarlyUploads
+    from uaitrain.registry.sessions import Session
+
 UPLOADED = "uploaded"
 EXISTING = "existing"
 MOUNTED = "mounted"
@@ -67,13 +70,15 @@ class PushReport:
 class Blob:
     """A blob to be there before the manifest; ``source`` is where it can be mounted from.
 
-    Whether it is there already is ``asked``, unless the registry was found not to know.
+    Whether it is there already is ``asked``, unless the registry was found not to know. What
+    ``begun`` gives is an upload that was begun for whatever comes: then a small blob is new.
     """
 
     descriptor: Descriptor
     opener: Callable[[], BinaryIO]
     source: str = ""
     asked: bool = True
+    begun: Callable[[], Session | None] | None = None
 
 
 def push_image(
@@ -83,11 +88,11 @@ def push_image(
     *,
     parallel: int = 4,
     progress: Progress | None = None,
-    early: Mapping[Digest, BlobReport] | None = None,
+    early: EarlyUploads | None = None,
 ) -> PushReport:
     """Make ``reference`` name ``image``. If this raises, the tag is as it was.
 
-    ``early`` are blobs that were brought there already.
+    ``early`` is what was begun before there was an image; it is finished here.
 
     Raises RegistryError and its kinds, StorageError (a layer is not what its digest says) and
     what a layer's stream raises.
@@ -96,7 +101,7 @@ def push_image(
     began = time.monotonic()
     repository = reference.repository
     registry.expect_push(repository)
-    digest, known = _what_is_there(registry, reference)
+    digest, known = early.what_is_there() if early else what_is_there(registry, reference)
     blobs = _blobs(registry, image, repository)
     unchanged = digest == image.digest
     if unchanged:
@@ -107,15 +112,26 @@ def push_image(
         for d, blob in blobs.items()
         if d in known
     }
-    reports |= early or {}
     wanted = [blob for d, blob in blobs.items() if d not in reports]
+    brought: Mapping[Digest, BlobReport] = {}
+    if early:
+        config = image.config_descriptor
+        others = [
+            replace(blob, begun=early.take_session) if blob.descriptor == config else blob
+            for blob in wanted
+            if not early.was_offered(blob.descriptor.digest)
+        ]
+        reports |= _ensure(registry, repository, others, parallel, shown)
+        brought = early.finish()
+        reports |= brought
+        wanted = [blob for blob in wanted if blob.descriptor.digest not in reports]
     reports |= _ensure(registry, repository, wanted, parallel, shown)
     if not unchanged:
         try:
             _put(registry, image, reference)
         except RegistryError as error:
             sent = {d for d, report in reports.items() if report.outcome == UPLOADED}
-            believed = (set(reports) - sent) | set(early or ())
+            believed = (set(reports) - sent) | set(brought)
             missing = _missing(registry, repository, believed, error)
             if not missing:
                 raise
@@ -142,7 +158,7 @@ def _check(registry: Registry, image: Image, reference: Reference) -> None:
         )
 
 
-def _what_is_there(registry: Registry, reference: Reference) -> tuple[Digest | None, set[Digest]]:
+def what_is_there(registry: Registry, reference: Reference) -> tuple[Digest | None, set[Digest]]:
     """The digest that has the tag, and the blobs that it proves to be in the repository."""
     try:
         fetched = registry.get_manifest(reference.repository, reference.identifier)
@@ -213,16 +229,18 @@ def _bring(
     from uaitrain.registry.sessions import begin, cancel, remembered
     from uaitrain.registry.upload import upload_blob
 
-    descriptor = blob.descriptor
+    descriptor, session = blob.descriptor, None
 
     def advance(amount: int) -> None:
         stop.check()
         task.advance(amount)
 
     with remembered(registry, repository, descriptor) as memory:
-        session = None
         if blob.asked and memory.recall() is None:
-            session = begin(registry, repository, (descriptor.digest, blob.source or repository))
+            session = blob.begun() if blob.begun else None
+            if session is None:
+                place = (descriptor.digest, blob.source or repository)
+                session = begin(registry, repository, place)
             if session is None:
                 return MOUNTED if blob.source else EXISTING, 0
             # Registries that mount nothing start an upload for everything.

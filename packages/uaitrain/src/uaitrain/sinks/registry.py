@@ -40,7 +40,7 @@ class RegistrySink:
             reference,
             parallel=self.parallel,
             progress=progress,
-            early=self.early.finish() if self.early else None,
+            early=self.early,
         )
         outcomes = [layer.outcome for layer in report.layers]
         return RegistrySinkReport(
