@@ -11,7 +11,7 @@ import re
 from uaitrain.backends import Job, Mount
 from uaitrain.backends.local import render
 from uaitrain.frameworks import caffe
-from uaitrain.shell import CONTROL, quote
+from uaitrain.shell import has_control, quote
 from uaitrain.spec import (
     CPU,
     DATA_DIR,
@@ -106,6 +106,6 @@ def text(commands: Commands) -> str:
 
 def quote_line(shell_line: str) -> str:
     """A line for ``bash -c``: in double quotes as the manual writes it, where that is safe."""
-    if CONTROL.search(shell_line) or _SPECIAL_IN_DOUBLE_QUOTES.search(shell_line):
+    if has_control(shell_line) or _SPECIAL_IN_DOUBLE_QUOTES.search(shell_line):
         return quote(shell_line)
     return f'"{shell_line}"'

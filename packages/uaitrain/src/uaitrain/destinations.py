@@ -59,10 +59,10 @@ class PackOptions:
 
 def find_engine(options: PackOptions) -> Engine | None:
     """The engine that shall get the images. Raises EngineError where a named one is missing."""
-    from uaitrain import engines
-
     if not options.load or options.layout or options.archive:
         return None
+    from uaitrain import engines
+
     if options.engine:
         return engines.require_engine(options.engine)
     return engines.find_engine()

@@ -39,9 +39,7 @@ _SOURCE = Path(__file__).parent.parent / "container" / "board.py"
 _WAY = b"1"
 """Counts the changes in how the file is put together."""
 
-_LEFT_OUT = re.compile(
-    r".*\.(proto|pyi|typed)|.*\.dist-info/(RECORD|WHEEL|METADATA|top_level\.txt)"
-)
+_LEFT_OUT = r".*\.(proto|pyi|typed)|.*\.dist-info/(RECORD|WHEEL|METADATA|top_level\.txt)"
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -164,5 +162,5 @@ def _members(wheels: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     for data in wheels.values():
         with zipfile.ZipFile(io.BytesIO(data)) as wheel:
             for name in sorted(wheel.namelist()):
-                if not name.endswith("/") and not _LEFT_OUT.fullmatch(name):
+                if not name.endswith("/") and not re.fullmatch(_LEFT_OUT, name):
                     yield name, wheel.read(name)

@@ -11,13 +11,10 @@ from collections.abc import Iterator
 
 from uaitrain.values import dataclass, field
 
-TOKEN = re.compile(
-    r"""(?P<blank>[\s;,]+|\#[^\n]*)
+_LEXEME = r"""(?P<blank>[\s;,]+|\#[^\n]*)
     |(?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
     |(?P<word>-?[\w.+]+(?:(?<=[eE])-\d+)?)
-    |(?P<mark>.)""",
-    re.VERBOSE,
-)
+    |(?P<mark>.)"""
 OPENING = {"{": "}", "<": ">"}
 
 
@@ -57,7 +54,7 @@ class NotATreeError(Exception):
 
 def tokens(text: str) -> Iterator[Token]:
     line, start = 1, 0
-    for match in TOKEN.finditer(text):
+    for match in re.finditer(_LEXEME, text, re.VERBOSE):
         kind = match.lastgroup or "mark"
         if kind != "blank":
             yield Token(kind, match.group(), line, match.start() - start + 1)

@@ -32,8 +32,9 @@ _REPOSITORY_RULE = (
 
 def check_host(text: str) -> str:
     """Raises UsageError unless ``text`` is ``host`` or ``host:port``."""
-    port = text.rpartition(":")[2] if re.search(r":[0-9]+\Z", text) else "1"
-    if not _HOST.match(text) or int(port) > 65535:
+    _, colon, port = text.rpartition(":")
+    has_port = colon and port.isascii() and port.isdigit()
+    if not _HOST.match(text) or (has_port and int(port) > 65535):
         raise UsageError(f"not a registry host: {text!r}", allowed="a host name or host:port")
     return text
 

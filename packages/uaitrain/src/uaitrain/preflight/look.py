@@ -10,11 +10,16 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from uaitrain.files.inventory import Entry
-from uaitrain.frameworks import caffe, caffe_net, prototxt
+from uaitrain.frameworks import caffe
 from uaitrain.preflight.paths import CODE, DATA, Place, fault, is_folder, resolve
 from uaitrain.preflight.subject import Subject
 from uaitrain.spec import DATA_DIR, WORK_DIR
 from uaitrain.values import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Nobody needs them where the findings in the job are remembered.
+    from uaitrain.frameworks import caffe_net, prototxt
 
 MOST_HINTS = 2
 
@@ -36,6 +41,8 @@ class NetUse:
 
     @property
     def phase(self) -> str:
+        from uaitrain.frameworks import caffe_net
+
         return caffe_net.PHASES[self.state.phase]
 
 
@@ -146,6 +153,8 @@ class Look:
         """The solver, or None where it is not there to be read."""
         if not self.is_caffe or not self.spec.solver:
             return None
+        from uaitrain.frameworks import prototxt
+
         return self._read(self.resolve(self.spec.solver), prototxt.SOLVER)
 
     @cached_property
@@ -157,6 +166,8 @@ class Look:
     def _read(self, place: Place, kind: str) -> prototxt.Document | None:
         if self.presence(place) is not Presence.THERE or place.host is None:
             return None
+        from uaitrain.frameworks import prototxt
+
         try:
             return prototxt.read(place.host, kind)
         except OSError:
@@ -167,6 +178,8 @@ class Look:
         """Every net file that the solver names, with the phases that use it."""
         if self.solver is None or self.facts is None:
             return ()
+        from uaitrain.frameworks import caffe_net
+
         message, root = self.solver.message, self.solver.root
         train = caffe_net.state_of(message.train_state, caffe_net.TRAIN)
         tests = [caffe_net.state_of(state, caffe_net.TEST) for state in message.test_state]
@@ -194,6 +207,8 @@ class Look:
         """The nets that stand inside the solver."""
         if self.solver is None or self.facts is None:
             return
+        from uaitrain.frameworks import caffe_net, prototxt
+
         message, root = self.solver.message, self.solver.root
         train = caffe_net.state_of(message.train_state, caffe_net.TRAIN)
         for field in ("net_param", "train_net_param"):
@@ -204,12 +219,16 @@ class Look:
     @cached_property
     def nets(self) -> dict[str, prototxt.Document | None]:
         """Every named net, read once, by its container path; None where it can't be read."""
+        from uaitrain.frameworks import prototxt
+
         paths = {file.place.container: file.place for file in self.net_files}
         return {path: self._read(place, prototxt.NET) for path, place in paths.items()}
 
     @cached_property
     def uses(self) -> tuple[NetUse, ...]:
         """The nets that the run will build, as far as they can be read."""
+        from uaitrain.frameworks import caffe_net
+
         found = [
             NetUse(document, state, caffe_net.active(caffe_net.layers(document), state))
             for document, state in self.inline_nets()

@@ -7,7 +7,6 @@ nowhere else.
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
@@ -226,6 +225,8 @@ class Authorizer:
 
 
 def _basic(own: Credentials) -> str:
+    import base64
+
     pair = f"{own.username}:{own.password.reveal()}"
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
